@@ -1,0 +1,337 @@
+"""What every tokenizer is: text to token ids, token ids to text, and a file.
+
+    tokenizer = Tokenizer.load("runs/first/tokenizer.json")
+    ids = tokenizer.encode("To be, or not to be")
+    tokenizer.decode(ids)               # 'To be, or not to be', for every text
+
+A tokenizer is never half-built and never changes: the constructor of a family takes the whole
+vocabulary, checks it and derives all else from it; loading, copying and unpickling all go
+through that constructor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hornbook.durable import write_durably
+from hornbook.errors import TokenizerError
+from hornbook.tokenizers.special_tokens import (
+    AllowedSpecial,
+    allowed_names,
+    check_text,
+    split_at_special,
+)
+from hornbook.tokenizers.tokenizer_file import (
+    FILE_NAME,
+    SCHEMA_VERSION,
+    StoredFields,
+    canonical,
+    read_fields,
+    render,
+)
+
+TokenIds: TypeAlias = Iterable[int] | NDArray[Any]
+Undecodable: TypeAlias = Literal["replace", "strict", "ignore", "backslashreplace"]
+
+
+class Tokenizer(ABC):
+    """A vocabulary and the two ways through it. Equal and hashed by ``fingerprint``.
+
+    Attributes:
+        kind: the family: ``byte``, ``char``, ``word`` or ``bpe``.
+        special_tokens: the id of each special token, by name; cannot be changed.
+        start_id, end_id, pad_id: the ids that begin and end a document and fill a row.
+        unknown_id: the id of ``<?>``, or ``None`` where the family has none.
+    """
+
+    kind: ClassVar[str]
+    special_tokens: Mapping[str, int]
+    start_id: int
+    end_id: int
+    pad_id: int
+    unknown_id: int | None
+
+    _families: ClassVar[dict[str, type[Tokenizer]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        if "kind" in vars(cls):
+            Tokenizer._families[cls.kind] = cls
+
+    # What a family brings.
+
+    _tokens: tuple[bytes, ...]
+    """The bytes of every id, in the order of the ids; a special token's are its name's."""
+
+    @abstractmethod
+    def _encode_plain(self, text: str) -> list[int]:
+        """Encode a checked text in which nothing is special."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return all that makes this tokenizer, as JSON values; ``from_json`` takes it back."""
+
+    @classmethod
+    @abstractmethod
+    def _from_fields(cls, fields: StoredFields) -> Self:
+        """Build the tokenizer out of the keys of its file, taking each of them."""
+
+    # Text to ids.
+
+    @overload
+    def encode(
+        self,
+        text: str,
+        *,
+        allowed_special: AllowedSpecial = (),
+        add_start: bool = False,
+        add_end: bool = False,
+    ) -> list[int]: ...
+    @overload
+    def encode(
+        self,
+        text: list[str] | tuple[str, ...],
+        *,
+        allowed_special: AllowedSpecial = (),
+        add_start: bool = False,
+        add_end: bool = False,
+    ) -> list[list[int]]: ...
+    def encode(
+        self,
+        text: str | list[str] | tuple[str, ...],
+        *,
+        allowed_special: AllowedSpecial = (),
+        add_start: bool = False,
+        add_end: bool = False,
+    ) -> list[int] | list[list[int]]:
+        """Return the token ids of a text, or of each text of a list.
+
+        Args:
+            text: any Unicode text; nothing is normalised, stripped or joined.
+            allowed_special: the special tokens to recognise in the text, by name, or ``"all"``;
+                the names of all others are plain text.
+            add_start: put ``start_id`` in front.
+            add_end: put ``end_id`` at the end.
+
+        Raises:
+            TokenizerError: ``text`` is no Unicode text (a lone surrogate is named by its
+                position), or a name in ``allowed_special`` is no special token.
+        """
+        if isinstance(text, list | tuple):
+            return self.encode_batch(
+                text, allowed_special=allowed_special, add_start=add_start, add_end=add_end
+            )
+        names = allowed_names(allowed_special, self.special_tokens)
+        return self._encode_one(text, "the text", names, add_start, add_end)
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        allowed_special: AllowedSpecial = (),
+        add_start: bool = False,
+        add_end: bool = False,
+    ) -> list[list[int]]:
+        """Return the token ids of each text; see ``encode``."""
+        if isinstance(texts, str):
+            raise TokenizerError("encode_batch takes several texts; one text goes to encode")
+        names = allowed_names(allowed_special, self.special_tokens)
+        return [
+            self._encode_one(text, f"text {number}", names, add_start, add_end)
+            for number, text in enumerate(texts)
+        ]
+
+    def encode_array(self, text: str) -> NDArray[np.uint32]:
+        """Return the token ids of a text as uint32 [tokens]; nothing in it is special.
+
+        Raises:
+            TokenizerError: ``text`` is no Unicode text.
+        """
+        check_text(text)
+        return np.array(self._encode_plain(text), dtype=np.uint32)
+
+    def pieces(self, text: str, *, allowed_special: AllowedSpecial = ()) -> list[tuple[int, bytes]]:
+        """Return each token of a text as (id, the bytes it stands for), to show to a person."""
+        return [
+            (token_id, self._tokens[token_id])
+            for token_id in self.encode(text, allowed_special=allowed_special)
+        ]
+
+    def _encode_one(
+        self, text: str, where: str, names: frozenset[str], add_start: bool, add_end: bool
+    ) -> list[int]:
+        check_text(text, where)
+        ids = [self.start_id] if add_start else []
+        for place, part in enumerate(split_at_special(text, names)):
+            if place % 2:
+                ids.append(self.special_tokens[part])
+            elif part:
+                ids += self._encode_plain(part)
+        if add_end:
+            ids.append(self.end_id)
+        return ids
+
+    # Ids to text.
+
+    def decode(self, ids: TokenIds, errors: Undecodable = "replace") -> str:
+        """Return the text that ids stand for; special tokens give their names.
+
+        Args:
+            ids: token ids, in any iterable or an array [tokens].
+            errors: what to do where the bytes are no UTF-8 (ids cut inside a character, or
+                chosen by a model): put U+FFFD, refuse, leave out, or write ``\\xNN``.
+
+        Raises:
+            TokenizerError: an id is outside the vocabulary, or ``errors`` is ``"strict"`` and
+                the bytes are no UTF-8.
+        """
+        content = self.decode_bytes(ids)
+        try:
+            return content.decode("utf-8", errors)
+        except UnicodeDecodeError as error:
+            raise TokenizerError(
+                f"the ids are no UTF-8 text: byte {error.start} is {content[error.start]:#04x} "
+                f'({error.reason}); decode with errors="replace", or use decode_bytes'
+            ) from None
+
+    def decode_bytes(self, ids: TokenIds) -> bytes:
+        """Return the bytes that ids stand for, which need not be whole characters.
+
+        Raises:
+            TokenizerError: an id is outside the vocabulary; names its position.
+        """
+        known: list[int] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        tokens = self._tokens
+        try:
+            if known and min(known) >= 0:
+                return b"".join([tokens[token_id] for token_id in known])
+        except (IndexError, TypeError):
+            pass  # found again below, with its position
+        for position, token_id in enumerate(known):
+            self._check_id(token_id, f"ids[{position}]")
+        return b"".join(tokens[token_id] for token_id in known)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """Return the bytes one id stands for; a special token's are those of its name.
+
+        Raises:
+            TokenizerError: the id is outside the vocabulary.
+        """
+        self._check_id(token_id, "token_bytes")
+        return self._tokens[token_id]
+
+    def byte_lengths(self) -> NDArray[np.int64]:
+        """Return how many bytes of text each id stands for: int64 [vocab_size], read-only.
+
+        Special tokens stand for none, except the unknown token, which counts the bytes of
+        ``<?>``. Divide a loss by these to get bits per byte.
+        """
+        return self._byte_lengths
+
+    def _check_id(self, token_id: int, where: str) -> None:
+        if not hasattr(token_id, "__index__") or not 0 <= token_id < self.vocab_size:
+            raise TokenizerError(
+                f"{where}: {token_id!r} is no token id of this vocabulary, whose ids are whole "
+                f"numbers from 0 to {self.vocab_size - 1}; was it made with another tokenizer?"
+            )
+
+    # The whole.
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are: 0 to ``vocab_size - 1``, special tokens included."""
+        return len(self._tokens)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the canonical JSON: equal exactly where every id means the same."""
+        document = self.to_json()
+        # The form of the file may grow with the software; the vocabulary is the same one.
+        del document["schema_version"]
+        return hashlib.sha256(canonical(document)).hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write the tokenizer to one file, whole or not at all; into a folder under its own name.
+
+        Raises:
+            OSError: the place cannot be written; what stood there stays.
+        """
+        path = Path(path)
+        write_durably(path / FILE_NAME if path.is_dir() else path, render(self.to_json()))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a tokenizer from its file, or from a folder that holds ``tokenizer.json``.
+
+        On ``Tokenizer`` this gives whichever family the file holds; on a family, only that one.
+
+        Raises:
+            TokenizerError: the file is missing, is no hornbook tokenizer, is of a newer schema
+                or another kind, or a key is missing or wrong; names the file and the key.
+        """
+        return cls._from_stored(read_fields(Path(path)))
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Build a tokenizer from what ``to_json`` gave.
+
+        Raises:
+            TokenizerError: as for ``load``.
+        """
+        return cls._from_stored(StoredFields(document, "tokenizer"))
+
+    @classmethod
+    def _from_stored(cls, fields: StoredFields) -> Self:
+        kind = fields.text("kind")
+        family = Tokenizer._families.get(kind)
+        if family is None:
+            known = ", ".join(map(repr, Tokenizer._families))
+            raise fields.problem(f"key 'kind' is {kind!r}, which is none of {known}")
+        if not issubclass(family, cls):
+            raise fields.problem(
+                f"key 'kind' is {kind!r}, not the kind of a {cls.__name__}; use Tokenizer.load"
+            )
+        tokenizer = family._from_fields(fields)
+        fields.finish()
+        return tokenizer
+
+    def _header(self) -> dict[str, Any]:
+        return {"schema_version": SCHEMA_VERSION, "kind": self.kind}
+
+    @cached_property
+    def _byte_lengths(self) -> NDArray[np.int64]:
+        lengths = np.array([len(token) for token in self._tokens], dtype=np.int64)
+        for token_id in self.special_tokens.values():
+            if token_id != self.unknown_id:
+                lengths[token_id] = 0
+        lengths.flags.writeable = False
+        return lengths
+
+    # An object that never changes. Constructors fill ``vars(self)``.
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} never changes; {name!r} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} never changes; {name!r} cannot be deleted")
+
+    def __reduce__(self) -> tuple[Callable[..., Tokenizer], tuple[dict[str, Any]]]:
+        return type(self).from_json, (self.to_json(),)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return self is other or self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(vocab_size={self.vocab_size}, {self.fingerprint[:12]})"

@@ -1,0 +1,264 @@
+"""Byte pair encoding: frequent stretches of bytes become tokens, and every text can be spelled.
+
+    id     0 ... 255   256, 257, ...              then
+    token  the bytes   one a merge, in order      the special tokens
+
+The class holds the vocabulary; learning merges and applying them to one pre-token are the four
+functions of ``bpe_reference`` named in the imports below. A faster engine replaces those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from hornbook.errors import ConfigError, Problem, TokenizerError
+from hornbook.listener import SILENT, Listener
+from hornbook.settings import Settings
+from hornbook.tokenizers.base import Tokenizer
+from hornbook.tokenizers.bpe_reference import (
+    Pair,
+    count_pre_tokens,
+    encode_long_word,
+    encode_word,
+    learn_merges,
+)
+from hornbook.tokenizers.byte_tokenizer import BYTES
+from hornbook.tokenizers.patterns import Split, splitter
+from hornbook.tokenizers.special_tokens import END_OF_TEXT, check_special_tokens
+from hornbook.tokenizers.tokenizer_file import StoredFields
+from hornbook.tokenizers.vocabulary import VocabularyFrom
+
+WORD_CACHE_SIZE = 1 << 16
+"""How many pre-tokens one tokenizer remembers the ids of; about 20 MB when full."""
+
+LONG_WORD = 64
+"""Longer pre-tokens [characters] are too rare to remember and too long for a quadratic loop."""
+
+BYTE_ORDER = bytes(range(256))
+"""Ids 0 to 255 in the order of the bytes, as in every vocabulary trained here."""
+
+
+class BPETokenizerConfig(Settings):
+    """The settings of a ``BPETokenizer``."""
+
+    kind: Literal["bpe"] = "bpe"
+    """Frequent stretches of bytes as tokens: what large language models use."""
+
+    vocab_size: int = Field(default=4096, ge=257)
+    """When to stop: the entries of the vocabulary, with its 256 bytes and the special token
+    <|endoftext|> [tokens]."""
+
+    pattern: str = "gpt2"
+    """Where the text is cut before merging: "gpt2", "cl100k", "o200k", "words" (letters, white
+    space, digits, the rest), "none" (each text whole; slow), or your own regular expression."""
+
+    min_frequency: int = Field(default=2, ge=1)
+    """How often two tokens must stand side by side to be merged; training ends early when no
+    two do [occurrences]."""
+
+    vocabulary_from: VocabularyFrom = "training"
+    """Which part of the corpus the merges are learned from: "training" leaves the text held out
+    for evaluation unseen; "corpus" takes all of it."""
+
+    def conflicts(self) -> Iterator[Problem]:
+        """Yield a problem if the pattern cannot be used."""
+        try:
+            splitter(self.pattern)
+        except TokenizerError as error:
+            yield Problem("pattern", str(error))
+
+
+class BPETokenizer(Tokenizer):
+    """Tokens made by merging; byte-level, so there is no unknown text.
+
+    Args:
+        merges: pairs of ids, in the order learned; merge ``i`` makes the token ``256 + i``.
+        pattern: what cuts a text into pre-tokens; see ``patterns.splitter``.
+        special_tokens: their names; the first one is start, end and padding.
+        byte_order: the byte of each id from 0 to 255, where a published vocabulary orders them
+            in its own way (GPT-2 puts the printable ones first).
+
+    Raises:
+        TokenizerError: a merge uses an id that does not exist yet, or makes bytes that another
+            token already stands for; the pattern is invalid; the special tokens cannot be told
+            apart; ``byte_order`` does not hold each byte once.
+    """
+
+    kind: ClassVar[str] = "bpe"
+
+    merges: tuple[Pair, ...]
+    pattern: str
+    byte_order: bytes
+    _ranks: dict[Pair, int]
+    _split: Split
+
+    def __init__(
+        self,
+        merges: Iterable[Pair],
+        pattern: str = "gpt2",
+        special_tokens: Sequence[str] = (END_OF_TEXT,),
+        byte_order: Sequence[int] = BYTE_ORDER,
+    ) -> None:
+        names = check_special_tokens(special_tokens)
+        pairs = tuple((left, right) for left, right in merges)
+        if sorted(byte_order) != list(range(256)):
+            raise TokenizerError("byte_order must hold each number from 0 to 255 exactly once")
+        first_special = 256 + len(pairs)
+        tokens = merged_tokens(pairs, byte_order)
+        vars(self).update(
+            merges=pairs,
+            pattern=pattern,
+            byte_order=bytes(byte_order),
+            special_tokens=MappingProxyType({n: first_special + i for i, n in enumerate(names)}),
+            start_id=first_special,
+            end_id=first_special,
+            pad_id=first_special,
+            unknown_id=None,
+            _tokens=(*tokens, *(name.encode("utf-8") for name in names)),
+            _ranks={pair: 256 + number for number, pair in enumerate(pairs)},
+            _split=splitter(pattern),
+        )
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        config: BPETokenizerConfig | None = None,
+        *,
+        special_tokens: Sequence[str] = (END_OF_TEXT,),
+        listener: Listener = SILENT,
+    ) -> BPETokenizer:
+        """Learn a vocabulary from texts, read once; memory grows with different pre-tokens.
+
+        The same texts in any order give the same vocabulary: the pair that occurs most often is
+        merged first, and of equally frequent pairs the one with the greatest bytes.
+
+        Raises:
+            TokenizerError: the texts hold no character, or ``vocab_size`` leaves no room beside
+                the bytes and the special tokens.
+            ConfigError: the pattern cannot be used.
+        """
+        config = config or BPETokenizerConfig()
+        if problems := list(config.conflicts()):
+            raise ConfigError(problems)
+        names = check_special_tokens(special_tokens)
+        merge_count = config.vocab_size - 256 - len(names)
+        if merge_count < 0:
+            raise TokenizerError(
+                f"vocab_size={config.vocab_size} is too small: 256 bytes and {len(names)} special "
+                f"tokens need {256 + len(names)}"
+            )
+        pre_tokens = count_pre_tokens(texts, splitter(config.pattern), listener)
+        if not pre_tokens:
+            raise TokenizerError("the corpus is empty: no text holds a character to learn from")
+        merges = learn_merges(pre_tokens, merge_count, config.min_frequency, listener)
+        tokenizer = cls(merges, config.pattern, names)
+        if len(merges) < merge_count:
+            listener.notice(
+                f"the vocabulary has {tokenizer.vocab_size:,} entries instead of "
+                f"{config.vocab_size:,}: no two tokens stand side by side "
+                f"{config.min_frequency:,} times any more"
+            )
+        return tokenizer
+
+    def _encode_plain(self, text: str) -> list[int]:
+        remembered, anew = self._remembered, self._encode_pre_token
+        ids: list[int] = []
+        for pre_token in self._split(text):
+            ids += (remembered if len(pre_token) <= LONG_WORD else anew)(pre_token)
+        return ids
+
+    def _encode_pre_token(self, pre_token: str) -> tuple[int, ...]:
+        content = pre_token.encode("utf-8").translate(self._id_of_byte)
+        encode = encode_word if len(content) <= LONG_WORD else encode_long_word
+        return tuple(encode(content, self._ranks))
+
+    @cached_property
+    def _remembered(self) -> Callable[[str], tuple[int, ...]]:
+        return lru_cache(maxsize=WORD_CACHE_SIZE)(self._encode_pre_token)
+
+    @cached_property
+    def _id_of_byte(self) -> bytes:
+        return bytes(self.byte_order.index(byte) for byte in range(256))
+
+    @property
+    def _merged(self) -> tuple[bytes, ...]:
+        return self._tokens[256 : 256 + len(self.merges)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the tokenizer as JSON values; a merge is [left id, right id, what it spells]."""
+        document: dict[str, Any] = {
+            **self._header(),
+            "pattern": self.pattern,
+            "special_tokens": list(self.special_tokens),
+            "byte_order": list(self.byte_order),
+        }
+        spelled = map(spelling, self._merged)
+        document["merges"] = [[*p, text] for p, text in zip(self.merges, spelled, strict=True)]
+        return document
+
+    @classmethod
+    def _from_fields(cls, fields: StoredFields) -> BPETokenizer:
+        pattern, special_tokens = fields.text("pattern"), fields.texts("special_tokens")
+        byte_order, entries = fields.integers("byte_order"), fields.entries("merges")
+        for number, entry in enumerate(entries):
+            kinds = [type(value) for value in entry] if isinstance(entry, list) else None
+            if kinds != [int, int, str]:
+                raise fields.problem(
+                    f"key 'merges'[{number}]: [left id, right id, text] is expected, not {entry!r}"
+                )
+        pairs = [(left, right) for left, right, _ in entries]
+        try:
+            tokenizer = cls(pairs, pattern, special_tokens, byte_order)
+        except TokenizerError as error:
+            raise fields.problem(f"key {error}") from None
+        for number, (entry, token) in enumerate(zip(entries, tokenizer._merged, strict=True)):
+            if entry[2] != spelling(token):
+                raise fields.problem(
+                    f"key 'merges'[{number}] says {entry[2]!r}, but its ids spell "
+                    f"{spelling(token)!r}; the file was changed or damaged"
+                )
+        return tokenizer
+
+
+def merged_tokens(merges: Sequence[Pair], byte_order: Sequence[int] = BYTE_ORDER) -> list[bytes]:
+    """Return the bytes of the 256 byte tokens and of each merge's token, in the order of ids.
+
+    >>> merged_tokens([(117, 103), (104, 256)])[256:]
+    [b'ug', b'hug']
+
+    Raises:
+        TokenizerError: a merge uses an id not made before it, or makes known bytes again.
+    """
+    tokens = [BYTES[byte] for byte in byte_order]
+    known = set(tokens)
+    for number, (left, right) in enumerate(merges):
+        new_id = 256 + number
+        if not (0 <= left < new_id and 0 <= right < new_id):
+            raise TokenizerError(
+                f"merges[{number}]: ({left}, {right}) makes token {new_id} and may only use ids "
+                f"from 0 to {new_id - 1}"
+            )
+        token = tokens[left] + tokens[right]
+        if token in known:
+            raise TokenizerError(
+                f"merges[{number}]: ({left}, {right}) makes {spelling(token)!r}, which is a token "
+                "already; every token stands for different bytes"
+            )
+        known.add(token)
+        tokens.append(token)
+    return tokens
+
+
+def spelling(token: bytes) -> str:
+    r"""Return a token as a person can read it; a byte that is no UTF-8 is written ``\xNN``.
+
+    >>> spelling("ña".encode()), spelling("ñ".encode()[:1])
+    ('ña', '\\xc3')
+    """
+    return token.decode("utf-8", "backslashreplace")
