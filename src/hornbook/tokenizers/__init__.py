@@ -1,16 +1,18 @@
 """Text to token ids and back, exactly, in four families.
 
-base            what every tokenizer is
-special_tokens  ids that stand for a place, not for text
-tokenizer_file  tokenizer.json
-byte_tokenizer  one token a byte
-vocabulary      a list of texts, the most frequent first
-char_tokenizer  ... of characters
-patterns        where a text is cut before anything else
-word_tokenizer  ... of words
-bpe_reference   byte pair encoding, as on paper
-bpe             ... as a tokenizer
-families        all four behind one setting
+In the order to read them:
+
+    base            what every tokenizer is
+    special_tokens  ids that stand for a place, not for text
+    tokenizer_file  tokenizer.json
+    byte_tokenizer  one token a byte
+    vocabulary      a list of texts, the most frequent first
+    char_tokenizer  ... of characters
+    patterns        where a text is cut before anything else
+    word_tokenizer  ... of words
+    bpe_reference   byte pair encoding, as on paper
+    bpe             ... as a tokenizer
+    families        all four behind one setting
 """
 
 from hornbook.tokenizers.base import Tokenizer

@@ -1,13 +1,15 @@
 """The four families behind one setting and one call.
 
-config = BPETokenizerConfig(vocab_size=4096)
-tokenizer = train_tokenizer(config, (document.text for document in corpus))
+    config = BPETokenizerConfig(vocab_size=4096)
+    tokenizer = train_tokenizer(config, (document.text for document in corpus))
+
+Whoever holds a ``Tokenizer`` need not know its family.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, TypeAlias, Union
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
@@ -19,7 +21,7 @@ from hornbook.tokenizers.char_tokenizer import CharTokenizer, CharTokenizerConfi
 from hornbook.tokenizers.word_tokenizer import WordTokenizer, WordTokenizerConfig
 
 TokenizerConfig: TypeAlias = Annotated[
-    Union[ByteTokenizerConfig, CharTokenizerConfig, WordTokenizerConfig, BPETokenizerConfig],  # noqa: UP007
+    ByteTokenizerConfig | CharTokenizerConfig | WordTokenizerConfig | BPETokenizerConfig,
     Field(discriminator="kind"),
 ]
 """The settings of any family; ``kind`` says which."""

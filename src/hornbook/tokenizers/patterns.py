@@ -8,7 +8,9 @@ ids its publisher meant when the text is cut exactly so. Sources:
 - ``gpt2``: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", in the
   form with possessive quantifiers that tiktoken publishes as ``r50k_pat_str`` (the same
   pre-tokens, found faster).
-- ``cl100k`` (GPT-4), ``o200k`` (GPT-4o): tiktoken, ``tiktoken_ext/openai_public.py``.
+- ``cl100k`` (GPT-4), ``o200k`` (GPT-4o): tiktoken, ``tiktoken_ext/openai_public.py``. Since
+  tiktoken rewrote ``cl100k`` for speed, white space with a line end in it that ends the text is
+  one pre-token; copies of the older form elsewhere cut after the line end.
 """
 
 from __future__ import annotations
