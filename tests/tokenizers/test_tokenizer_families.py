@@ -41,6 +41,8 @@ def test_kind_chooses_the_family(kind: str, family: type[Tokenizer]) -> None:
     assert type(tokenizer) is family
     with pytest.raises(TokenizerError, match="the corpus is empty"):
         train_tokenizer(config, [""])
+    with pytest.raises(TokenizerError, match=r"several texts, not one.*such as \[text\]"):
+        train_tokenizer(config, "to be or not to be")
 
 
 def test_the_defaults() -> None:

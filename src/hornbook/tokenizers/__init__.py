@@ -2,6 +2,7 @@
 
 In the order to read them:
 
+    text            what counts as text
     base            what every tokenizer is
     special_tokens  ids that stand for a place, not for text
     tokenizer_file  tokenizer.json

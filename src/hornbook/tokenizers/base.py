@@ -26,9 +26,9 @@ from hornbook.errors import TokenizerError
 from hornbook.tokenizers.special_tokens import (
     AllowedSpecial,
     allowed_names,
-    check_text,
     split_at_special,
 )
+from hornbook.tokenizers.text import check_text
 from hornbook.tokenizers.tokenizer_file import (
     FILE_NAME,
     SCHEMA_VERSION,

@@ -37,7 +37,7 @@ WORD_CACHE_SIZE = 1 << 16
 """How many pre-tokens one tokenizer remembers the ids of; about 20 MB when full."""
 
 LONG_WORD = 64
-"""Longer pre-tokens [characters] are too rare to remember and too long for a quadratic loop."""
+"""Longer pre-tokens are too rare to remember, and too long for the loop that is quadratic."""
 
 BYTE_ORDER = bytes(range(256))
 """Ids 0 to 255 in the order of the bytes, as in every vocabulary trained here."""
@@ -154,8 +154,6 @@ class BPETokenizer(Tokenizer):
                 f"tokens need {256 + len(names)}"
             )
         pre_tokens = count_pre_tokens(texts, splitter(config.pattern), listener)
-        if not pre_tokens:
-            raise TokenizerError("the corpus is empty: no text holds a character to learn from")
         merges = learn_merges(pre_tokens, merge_count, config.min_frequency, listener)
         tokenizer = cls(merges, config.pattern, names)
         if len(merges) < merge_count:

@@ -29,7 +29,7 @@ from typing import TypeAlias
 
 from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers.patterns import Split
-from hornbook.tokenizers.special_tokens import check_text
+from hornbook.tokenizers.text import corpus_texts
 
 Pair: TypeAlias = tuple[int, int]
 """Two token ids that stand side by side."""
@@ -50,14 +50,12 @@ def count_pre_tokens(
     {b'to': 2, b'be': 2, b'or': 1, b'not': 1}
 
     Raises:
-        TokenizerError: a text is no Unicode text; names which, and the position in it.
+        TokenizerError: a text is no Unicode text (names which, and the position in it), or all
+            texts are empty.
     """
     counts: Counter[str] = Counter()
-    with listener.progress("counting pre-tokens", total=None, unit="characters") as progress:
-        for number, text in enumerate(texts):
-            check_text(text, f"text {number} of the corpus")
-            counts.update(split(text))
-            progress.advance(len(text))
+    for text in corpus_texts(texts, "counting pre-tokens", listener):
+        counts.update(split(text))
     return {pre_token.encode("utf-8"): count for pre_token, count in counts.items()}
 
 
@@ -94,7 +92,8 @@ def learn_merges(
         for pair in pairwise(word):
             pair_counts[pair] += word_counts[index]
             holders[pair].add(index)
-    queue = [candidate(pair, count, mirrors) for pair, count in pair_counts.items()]
+    frequent = (pair for pair, count in pair_counts.items() if count >= min_frequency)
+    queue = [candidate(pair, pair_counts[pair], mirrors) for pair in frequent]
     heapify(queue)
 
     with listener.progress("merging", total=merge_count, unit="merges") as progress:
@@ -119,7 +118,8 @@ def learn_merges(
             # Phase 4: again, with the pairs just born. A pair is born whole in the merge that
             # makes its newer token; from then on its count only falls.
             for pair in born:
-                heappush(queue, candidate(pair, pair_counts[pair], mirrors))
+                if pair_counts[pair] >= min_frequency:
+                    heappush(queue, candidate(pair, pair_counts[pair], mirrors))
             progress.advance(1)
     return merges
 

@@ -17,7 +17,8 @@ from hornbook.errors import TokenizerError
 from hornbook.listener import SILENT, Listener
 from hornbook.settings import Settings
 from hornbook.tokenizers.base import Tokenizer
-from hornbook.tokenizers.special_tokens import END_OF_TEXT, check_special_tokens, check_text
+from hornbook.tokenizers.special_tokens import END_OF_TEXT, check_special_tokens
+from hornbook.tokenizers.text import check_text, corpus_texts
 from hornbook.tokenizers.tokenizer_file import StoredFields
 
 BYTES = tuple(bytes([byte]) for byte in range(256))
@@ -67,8 +68,7 @@ class ByteTokenizer(Tokenizer):
         Raises:
             TokenizerError: no text holds a single character, as in every other family.
         """
-        if not any(texts):
-            raise TokenizerError("the corpus is empty: no text holds a character to learn from")
+        next(corpus_texts(texts))
         return cls()
 
     def _encode_plain(self, text: str) -> list[int]:

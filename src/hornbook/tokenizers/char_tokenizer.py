@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornbook.listener import SILENT, Listener
-from hornbook.tokenizers.special_tokens import check_text
+from hornbook.tokenizers.text import check_text
 from hornbook.tokenizers.vocabulary import FIRST_BYTE_ID, VocabularyConfig, VocabularyTokenizer
 
 ABSENT = np.uint32(0xFFFFFFFF)
@@ -51,8 +51,12 @@ class CharTokenizer(VocabularyTokenizer):
         return cls._learn(texts, config or CharTokenizerConfig(), listener)
 
     @staticmethod
-    def _split(text: str) -> list[str]:
-        return list(text)
+    def _split(text: str) -> str:
+        return text
+
+    @staticmethod
+    def _is_entry(text: str) -> bool:
+        return len(text) == 1
 
     def _encode_plain(self, text: str) -> list[int]:
         return self.encode_array(text).tolist()

@@ -12,33 +12,13 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from hornbook.errors import TokenizerError
+from hornbook.tokenizers.text import check_text
 
 AllowedSpecial: TypeAlias = Literal["all"] | Collection[str]
 """Which special tokens an ``encode`` recognises in the text: all, or these names."""
 
 END_OF_TEXT = "<|endoftext|>"
 """The special token of byte-level vocabularies since GPT-2 (Radford et al. 2019)."""
-
-
-def check_text(text: str, where: str = "the text") -> None:
-    """Refuse what is not Unicode text.
-
-    Raises:
-        TokenizerError: ``text`` is no string, or holds half of a surrogate pair; the message
-            names ``where`` and the character's position.
-    """
-    if not isinstance(text, str):
-        hint = "; decode it first" if isinstance(text, bytes) else ""
-        raise TokenizerError(f"{where}: a text is expected, not {type(text).__name__}{hint}")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        position = error.start
-        raise TokenizerError(
-            f"{where}: character {position} is a lone surrogate (U+{ord(text[position]):04X}), "
-            "which no Unicode text may hold; read the file with its real encoding, or replace "
-            "such characters before encoding"
-        ) from None
 
 
 def check_special_tokens(names: Sequence[str]) -> tuple[str, ...]:

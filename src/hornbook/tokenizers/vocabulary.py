@@ -22,7 +22,7 @@ from hornbook.listener import Listener
 from hornbook.settings import Settings
 from hornbook.tokenizers.base import Tokenizer
 from hornbook.tokenizers.byte_tokenizer import BYTES
-from hornbook.tokenizers.special_tokens import check_text
+from hornbook.tokenizers.text import check_text, corpus_texts
 from hornbook.tokenizers.tokenizer_file import StoredFields
 
 Unknown: TypeAlias = Literal["bytes", "token"]
@@ -92,8 +92,8 @@ class VocabularyTokenizer(Tokenizer):
         unknown: what becomes of other text: spelled in ``"bytes"``, or the ``"token"`` ``<?>``.
 
     Raises:
-        TokenizerError: the vocabulary is empty, holds a text twice, or one that the family's
-            split can never give.
+        TokenizerError: the vocabulary is empty, holds a text twice, or one that is no entry of
+            this family.
     """
 
     entry_name: ClassVar[str]
@@ -112,7 +112,7 @@ class VocabularyTokenizer(Tokenizer):
         ids: dict[str, int] = {}
         for number, entry in enumerate(vocabulary):
             check_text(entry, f"vocabulary[{number}]")
-            if self._split(entry) != [entry]:
+            if not self._is_entry(entry):
                 raise TokenizerError(
                     f"vocabulary[{number}]: {entry!r} is not one {self.entry_name}"
                 )
@@ -138,7 +138,12 @@ class VocabularyTokenizer(Tokenizer):
     @staticmethod
     @abstractmethod
     def _split(text: str) -> Sequence[str]:
-        """Split a text into what this family looks up; an entry splits into itself alone."""
+        """Split a text into what this family looks up."""
+
+    @staticmethod
+    @abstractmethod
+    def _is_entry(text: str) -> bool:
+        """Tell whether a text can be one entry of the vocabulary."""
 
     @classmethod
     def _learn(cls, texts: Iterable[str], config: VocabularyConfig, listener: Listener) -> Self:
@@ -146,13 +151,8 @@ class VocabularyTokenizer(Tokenizer):
             raise ConfigError(problems)
         counts: Counter[str] = Counter()
         name = cls.entry_name
-        with listener.progress(f"counting {name}s", total=None, unit="characters") as progress:
-            for number, text in enumerate(texts):
-                check_text(text, f"text {number} of the corpus")
-                counts.update(cls._split(text))
-                progress.advance(len(text))
-        if not counts:
-            raise TokenizerError("the corpus is empty: no text holds a character to learn from")
+        for text in corpus_texts(texts, f"counting {name}s", listener):
+            counts.update(cls._split(text))
         limit = config.vocab_size - reserved_ids(config.unknown) if config.vocab_size else None
         vocabulary = most_frequent(counts, limit, config.min_frequency)
         if not vocabulary:

@@ -58,3 +58,9 @@ class WordTokenizer(VocabularyTokenizer):
     @staticmethod
     def _split(text: str) -> list[str]:
         return split_words(text)
+
+    @staticmethod
+    def _is_entry(text: str) -> bool:
+        # Not that it splits into itself alone: a later Unicode makes letters of what was none
+        # before, and a vocabulary of today must load then.
+        return text != ""
