@@ -34,7 +34,7 @@ from hornbook.tokenizers.tokenizer_file import StoredFields
 from hornbook.tokenizers.vocabulary import VocabularyFrom
 
 WORD_CACHE_SIZE = 1 << 16
-"""How many pre-tokens one tokenizer remembers the ids of; about 20 MB when full."""
+"""How many pre-tokens one tokenizer remembers the ids of; about 15 MB when full."""
 
 LONG_WORD = 64
 """Longer pre-tokens are too rare to remember, and too long for the loop that is quadratic."""
