@@ -75,7 +75,7 @@ class RunError(HornbookError):
     """A run folder that is missing, damaged, in use, or does not match what was asked."""
 
 
-class TrainingStopped(RunError):
+class TrainingStopped(RunError):  # noqa: N818 - it says what happened
     """Training ended before its last step for a reason that a person must look at.
 
     The run folder still holds its last whole checkpoint.

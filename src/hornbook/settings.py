@@ -4,7 +4,7 @@ A room declares its settings beside the code that reads them. The text under a f
 help; it ends with the unit in brackets where the number has one:
 
     class StreamSettings(Settings):
-        stride: int = Field(64, ge=1)
+        stride: int = Field(default=64, ge=1)
         \"\"\"How far one window starts after the one before [tokens].\"\"\"
 
 ``hornbook config`` prints exactly these texts. Values that are wrong on their own are found

@@ -1,0 +1,93 @@
+"""The shuffled order of examples, computed instead of remembered.
+
+Example number k of epoch e is ``permutation(k)``, where the permutation is a keyed Feistel
+network over the smallest square power of two that holds the count, walked until it lands
+inside (Black and Rogaway, 2002, "Ciphers with arbitrary finite domains"). Any example of
+any epoch can be asked for at once, in any order, by any number of workers, so to resume is
+to remember one number: how many examples were used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hornbook.randomness import stream_seed
+
+_ROUNDS = 4
+_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64 (Steele et al., 2014)
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleOrder:
+    """An endless order of examples: every epoch holds each of ``count`` exactly once.
+
+    >>> order = ExampleOrder(count=5, seed=1)
+    >>> sorted(order.examples(0, 5).tolist()), sorted(order.examples(5, 5).tolist())
+    ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    """
+
+    count: int
+    seed: int
+
+    def examples(self, first: int, number: int) -> NDArray[np.int64]:
+        """The examples used at places ``first`` up to ``first + number`` of the whole run.
+
+        Args:
+            first: how many examples were used before, over all epochs.
+            number: how many to give; they may reach over the end of an epoch.
+
+        Returns:
+            [number] ``int64``, each within 0 and ``count - 1``.
+        """
+        places = np.arange(first, first + number, dtype=np.int64)
+        epochs = places // self.count
+        result = np.empty(number, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            inside = epochs == epoch
+            key = stream_seed(self.seed, "data", int(epoch))
+            result[inside] = permute(places[inside] % self.count, self.count, key)
+        return result
+
+
+def permute(places: NDArray[np.int64], count: int, key: int) -> NDArray[np.int64]:
+    """Send each place to its partner under the permutation of 0 … ``count - 1`` that ``key`` picks.
+
+    Args:
+        places: [n] ``int64``, each within 0 and ``count - 1``.
+        count: size of the permuted range, at least 1.
+        key: any 64-bit number.
+
+    Returns:
+        [n] ``int64``; over all places, every value occurs once.
+
+    >>> sorted(permute(np.arange(10), 10, key=3).tolist()) == list(range(10))
+    True
+    """
+    half_bits = max(1, ((count - 1).bit_length() + 1) // 2)
+    values = places.astype(np.uint64)
+    # Walking on from a value outside the range keeps the map one-to-one; the range is at
+    # least a quarter of the network's domain, so four steps are expected at the worst.
+    outside = np.ones(len(values), dtype=bool)
+    while outside.any():
+        values[outside] = _feistel(values[outside], half_bits, key)
+        outside = values >= np.uint64(count)
+    return values.astype(np.int64)
+
+
+def _feistel(values: NDArray[np.uint64], half_bits: int, key: int) -> NDArray[np.uint64]:
+    mask = np.uint64((1 << half_bits) - 1)
+    shift = np.uint64(half_bits)
+    left, right = values >> shift, values & mask
+    for number in range(_ROUNDS):
+        round_key = np.uint64(stream_seed(key, "round", number))
+        left, right = right, left ^ (_mix(right + round_key) & mask)
+    return (left << shift) | right
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(multiplier)
+    return values ^ (values >> np.uint64(31))

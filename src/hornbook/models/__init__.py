@@ -1,0 +1,65 @@
+"""Token ids in, scores for the next token out; each family behind one contract.
+
+Read in this order: ``base`` (the contract and the idea of a state), ``bigram`` and
+``bigram_counts`` (the two smallest language models there are), then the transformer's
+parts as data meets them: ``positions``, ``norms``, ``attention`` with its ``kv_cache``,
+``feedforward``, and ``transformer``, which puts them together.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hornbook.models.base import LanguageModel, State
+from hornbook.models.bigram import Bigram, BigramConfig
+from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
+from hornbook.models.kv_cache import KVCache
+from hornbook.models.transformer import Transformer, TransformerConfig
+
+ModelConfig = Annotated[
+    BigramCountsConfig | BigramConfig | TransformerConfig, Field(discriminator="kind")
+]
+"""The settings of any model; ``kind`` says which."""
+
+
+def build_model(
+    config: BigramCountsConfig | BigramConfig | TransformerConfig,
+    *,
+    vocab_size: int,
+    context_length: int,
+    seed: int,
+) -> LanguageModel:
+    """Build the model that ``config`` describes, with its initial weights drawn from ``seed``.
+
+    Args:
+        config: the settings of one family.
+        vocab_size: how many ids the tokenizer has.
+        context_length: the most tokens that a window holds.
+        seed: the seed of the ``init`` stream; the same seed gives the same weights.
+    """
+    import torch
+
+    model: LanguageModel
+    if isinstance(config, TransformerConfig):
+        model = Transformer(config, vocab_size=vocab_size, context_length=context_length)
+    elif isinstance(config, BigramConfig):
+        model = Bigram(config, vocab_size=vocab_size)
+    else:
+        model = BigramCounts(config, vocab_size=vocab_size)
+    model.initialise(torch.Generator().manual_seed(seed))
+    return model
+
+
+__all__ = [
+    "Bigram",
+    "BigramConfig",
+    "BigramCounts",
+    "BigramCountsConfig",
+    "KVCache",
+    "LanguageModel",
+    "ModelConfig",
+    "State",
+    "Transformer",
+    "TransformerConfig",
+    "build_model",
+]

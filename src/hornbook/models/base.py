@@ -1,0 +1,102 @@
+"""What a language model is here: a function from tokens and a state to logits and a state.
+
+The state is whatever a model must remember of the tokens it has seen: the KV cache of a
+transformer, the hidden vector of a recurrent network, nothing at all for a bigram. Whoever
+trains passes none; whoever samples starts with ``init_state`` and hands each new state to
+the next call. So one sampling loop serves every model.
+
+    state = model.init_state(batch_size=1)
+    logits, state = model(prompt, state)           # [1, time] -> [1, time, vocab_size]
+    logits, state = model(next_token, state)       # [1, 1]    -> [1, 1, vocab_size]
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import nn
+
+State = Any
+"""What a model remembers between calls; only the model itself looks inside."""
+
+
+class LanguageModel(nn.Module, ABC):
+    """The contract of every model. A model has no loss, no optimizer and no tokenizer.
+
+    Attributes:
+        vocab_size: how many ids the logits score.
+        context_length: the most tokens a state can hold; ``None`` when there is no limit.
+        closed_form: whether the weights are computed from counts instead of by gradients.
+    """
+
+    closed_form = False
+
+    def __init__(self, vocab_size: int, context_length: int | None) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.context_length = context_length
+
+    @abstractmethod
+    def hidden(
+        self,
+        tokens: torch.Tensor,
+        state: State = None,
+        *,
+        positions: torch.Tensor | None = None,
+        segments: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, State]:
+        """Everything up to the head.
+
+        Args:
+            tokens: [batch, time] ``int64`` ids.
+            state: what ``init_state`` or the call before returned; ``None`` starts afresh
+                and keeps nothing.
+            positions: [batch, time] ``int64`` place of each token; ``None`` counts on from
+                the state.
+            segments: [batch, time] ``int64`` number of the document that each token belongs
+                to; tokens of different documents do not see each other. ``None`` is one
+                document a row. Not together with a state.
+
+        Returns:
+            the features [batch, time, width] and the state after these tokens.
+        """
+
+    @abstractmethod
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [..., vocab_size] from features [..., width]."""
+
+    @abstractmethod
+    def init_state(self, batch_size: int, device: torch.device | None = None) -> State:
+        """The state before the first token, for ``batch_size`` rows (on the model's device)."""
+
+    @abstractmethod
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the initial weights from ``generator``; the same draws give the same model."""
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        state: State = None,
+        *,
+        positions: torch.Tensor | None = None,
+        segments: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, State]:
+        """Score every next token: [batch, time] ids to [batch, time, vocab_size] logits.
+
+        The arguments are those of ``hidden``; the second result is the state after them.
+        """
+        features, state = self.hidden(tokens, state, positions=positions, segments=segments)
+        return self.head(features), state
+
+    def parameter_count(self) -> int:
+        """How many trained numbers the model has; shared ones (a tied head) count once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        for tensor in [*self.parameters(), *self.buffers()]:
+            return tensor.device
+        return torch.device("cpu")

@@ -1,0 +1,208 @@
+"""The one place where settings become things: tokenizer, tokens, windows, model, batches.
+
+Training, sampling, inspection and experiments all come here, so that no two of them can
+ever build the same run differently. Read in the order in which data flows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from hornbook.corpora import Corpus, CorpusSplit, split_corpus
+from hornbook.data import (
+    EvaluationBatches,
+    ExampleOrder,
+    StreamWindows,
+    TokenStore,
+    TrainingBatches,
+    cached_token_store,
+    store_fingerprint,
+)
+from hornbook.data.tokenization import cached_store_folder
+from hornbook.errors import ConfigError, CorpusError, DataError, Problem, RunError
+from hornbook.listener import SILENT, Listener
+from hornbook.models import LanguageModel, build_model
+from hornbook.optimization import build_optimizer
+from hornbook.randomness import stream_seed
+from hornbook.runs.config import LARGEST_TABLE, RunConfig
+from hornbook.runs.folder import RunFolder
+from hornbook.runs.manifest import Fingerprints, Manifest
+from hornbook.tokenizers import Tokenizer, train_tokenizer
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a run trains on and is measured on.
+
+    Attributes:
+        training: shuffled examples, by their place in the run.
+        evaluation: the validation windows, or ``None`` without a validation side.
+    """
+
+    training: TrainingBatches
+    evaluation: EvaluationBatches | None
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Training examples after which every one was used once."""
+        return len(self.training.windows)
+
+
+def read_corpus(config: RunConfig, *, listener: Listener = SILENT) -> tuple[RunConfig, CorpusSplit]:
+    """Find the text and split it; returns the settings with every ``auto`` resolved.
+
+    Raises:
+        CorpusError: when the text cannot be found, read or split.
+    """
+    corpus = Corpus.open(config.corpus, listener=listener)
+    split = split_corpus(corpus, config.seed, listener=listener)
+    return config.model_copy(update={"corpus": split.config}), split
+
+
+def make_tokenizer(
+    config: RunConfig, split: CorpusSplit, *, listener: Listener = SILENT
+) -> Tokenizer:
+    """Train the tokenizer that the settings describe on the text that they name.
+
+    Raises:
+        TokenizerError: when the text does not suffice.
+    """
+    everything = getattr(config.tokenizer, "vocabulary_from", "training") == "corpus"
+    if everything:
+        texts = (document.text for _, document in split.assigned())
+    else:
+        texts = (document.text for document in split.documents("training"))
+    return train_tokenizer(config.tokenizer, texts, listener=listener)
+
+
+def make_store(
+    split: CorpusSplit, tokenizer: Tokenizer, *, listener: Listener = SILENT
+) -> TokenStore:
+    """The tokens of the split corpus, from the cache or made now; raises ``DataError``."""
+    return cached_token_store(split, tokenizer, listener=listener)
+
+
+def fingerprints(split: CorpusSplit, tokenizer: Tokenizer) -> Fingerprints:
+    """What identifies the text, its split, the tokenizer and the tokens made from them."""
+    facts = split.facts
+    parts = (facts.corpus_fingerprint, facts.split_fingerprint, tokenizer.fingerprint)
+    return Fingerprints(
+        corpus=parts[0], split=parts[1], tokenizer=parts[2], tokens=store_fingerprint(*parts)
+    )
+
+
+def find_store(
+    folder: RunFolder, config: RunConfig, manifest: Manifest, *, listener: Listener = SILENT
+) -> TokenStore:
+    """The very tokens that a run was trained on: packed inside it, or made from its corpus.
+
+    Raises:
+        RunError: when corpus, split or tokenizer differ from the run's; each field is named.
+        CorpusError: when the corpus is gone and its tokens are not cached either.
+    """
+    expected = manifest.fingerprints
+    if expected is None:
+        raise RunError(f"{folder.path} does not say what it was trained on; start it anew.")
+    tokenizer = folder.read_tokenizer()
+    if tokenizer.fingerprint != expected.tokenizer:
+        raise RunError(
+            f"{folder.tokenizer_file} is not the tokenizer that this run was trained with: its "
+            f"fingerprint is {tokenizer.fingerprint[:12]}…, the manifest says "
+            f"{expected.tokenizer[:12]}…. Put the original file back."
+        )
+    if folder.data.is_dir():
+        store = TokenStore.open(folder.data)
+        _refuse_differences(folder, {"tokens": (expected.tokens, store.fingerprint)})
+        return store
+    try:
+        _, split = read_corpus(config, listener=listener)
+    except CorpusError as error:
+        return _cached_without_corpus(expected, error, listener)
+    found = fingerprints(split, tokenizer)
+    _refuse_differences(
+        folder,
+        {
+            "corpus": (expected.corpus, found.corpus),
+            "split": (expected.split, found.split),
+            "tokens": (expected.tokens, found.tokens),
+        },
+    )
+    return make_store(split, tokenizer, listener=listener)
+
+
+def make_batches(config: RunConfig, store: TokenStore) -> Batches:
+    """Windows over the tokens, shuffled for training and in order for evaluation.
+
+    Raises:
+        DataError: when a side is too short for a single window.
+    """
+    windows = StreamWindows(len(store.training), config.context_length, config.stride)
+    order = ExampleOrder(len(windows), config.seed)
+    evaluation = None
+    if config.corpus.validation_fraction > 0:
+        evaluation = EvaluationBatches(
+            store.validation,
+            config.context_length,
+            sample=config.training.evaluation_windows,
+            seed=stream_seed(config.seed, "evaluation"),
+        )
+    return Batches(TrainingBatches(store.training, windows, order), evaluation)
+
+
+def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
+    """The model with its initial weights, on the CPU.
+
+    Raises:
+        ConfigError: when the vocabulary makes a bigram's table too large for memory.
+    """
+    if config.model.kind.startswith("bigram") and tokenizer.vocab_size**2 > LARGEST_TABLE:
+        raise ConfigError(
+            [
+                Problem(
+                    "tokenizer.vocab_size",
+                    f"the vocabulary has {tokenizer.vocab_size:,} entries, too many for a bigram's "
+                    f"table; use at most {int(LARGEST_TABLE**0.5):,}",
+                )
+            ]
+        )
+    return build_model(
+        config.model,
+        vocab_size=tokenizer.vocab_size,
+        context_length=config.context_length,
+        seed=stream_seed(config.seed, "init"),
+    )
+
+
+def make_optimizer(config: RunConfig, model: LanguageModel) -> torch.optim.Optimizer:
+    """The optimizer over the model's weights; build it after the model is on its device."""
+    plan = config.training
+    return build_optimizer(model, plan.optimizer, plan.learning_rate)
+
+
+def _cached_without_corpus(
+    expected: Fingerprints, error: CorpusError, listener: Listener
+) -> TokenStore:
+    try:
+        store = TokenStore.open(cached_store_folder(expected.tokens))
+    except DataError:
+        raise error from None
+    if store.fingerprint != expected.tokens:
+        raise error
+    listener.notice(f"the corpus is gone, but its tokens are cached: {store.folder}")
+    return store
+
+
+def _refuse_differences(folder: RunFolder, fields: dict[str, tuple[str, str]]) -> None:
+    differing = [
+        f"  {name}: the run has {expected[:12]}…, found {found[:12]}…"
+        for name, (expected, found) in fields.items()
+        if expected != found
+    ]
+    if differing:
+        lines = "\n".join(differing)
+        raise RunError(
+            f"{folder.path} cannot go on, because what it was trained on has changed:\n{lines}\n"
+            "Put the original text back (corpus.files=PATH if it moved), or start a new run."
+        )

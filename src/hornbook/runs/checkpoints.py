@@ -1,0 +1,219 @@
+"""Checkpoints: everything that training needs to go on, whole or absent.
+
+    checkpoints/step-00000500/
+      model.safetensors        every weight, by the model's own names
+      optimizer.safetensors    the optimizer's state, by the same names
+      state.json               step, position in the data, best so far, running sums,
+                               the SHA-256 of the two files above and of itself
+
+No random state is stored because there is none: every random choice is a pure function of
+the run's seed and the step (``hornbook.randomness``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from hornbook.durable import durable_folder, file_checksum
+from hornbook.errors import RunError
+from hornbook.models import LanguageModel
+
+_NAME = re.compile(r"step-(\d{8,})")
+TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
+
+
+@dataclass
+class TrainingState:
+    """Where training stands, besides weights and optimizer.
+
+    Attributes:
+        step: optimizer steps done.
+        examples_seen: examples used; the next one's place in the stateless order.
+        tokens_seen: real targets trained on.
+        seconds: time spent training, over all sessions.
+        best: ``{"step", "validation_loss"}`` of the best measurement, or ``None``.
+        running_loss: sum of losses since the last line of metrics [nats].
+        running_tokens: real targets in that sum.
+        running_seconds: seconds of training since the last line of metrics.
+    """
+
+    step: int = 0
+    examples_seen: int = 0
+    tokens_seen: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] | None = None
+    running_loss: float = 0.0
+    running_tokens: int = 0
+    running_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint on disk.
+
+    Attributes:
+        folder: where it lies.
+        step: after how many optimizer steps it was taken.
+    """
+
+    folder: Path
+    step: int
+
+    def state(self) -> TrainingState:
+        """Read ``state.json`` and check that it is whole.
+
+        Raises:
+            RunError: when it is missing or damaged.
+        """
+        content = _read_state(self.folder)
+        return TrainingState(**content["training"])
+
+    def verify(self) -> None:
+        """Compare the checksum of every file; raises ``RunError`` naming the first that differs."""
+        checksums = _read_state(self.folder)["checksums"]
+        for name in TENSOR_FILES:
+            path = self.folder / name
+            if not path.is_file():
+                raise RunError(f"{path} is missing.")
+            found = file_checksum(path)
+            if found != checksums[name]:
+                raise RunError(
+                    f"{path} is damaged: its SHA-256 is {found[:12]}… but {checksums[name][:12]}… "
+                    "was written."
+                )
+
+    def weights_checksum(self) -> str:
+        """The SHA-256 of ``model.safetensors`` as it was written."""
+        return str(_read_state(self.folder)["checksums"]["model.safetensors"])
+
+    def load_model(self, model: LanguageModel) -> None:
+        """Put this checkpoint's weights into ``model``.
+
+        Raises:
+            RunError: when a tensor is missing, left over, or of another shape; all are named.
+        """
+        load_weights(model, self.folder / "model.safetensors")
+
+    def optimizer_tensors(self) -> dict[str, torch.Tensor]:
+        """The optimizer's state by name; empty for a model that has none."""
+        return _load(self.folder / "optimizer.safetensors")
+
+
+def list_checkpoints(run_folder: Path) -> list[Checkpoint]:
+    """Every checkpoint of a run, oldest first."""
+    folder = run_folder / "checkpoints"
+    found = []
+    for item in folder.iterdir() if folder.is_dir() else ():
+        match = _NAME.fullmatch(item.name)
+        if match and item.is_dir():
+            found.append(Checkpoint(item, int(match[1])))
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+
+def save_checkpoint(
+    run_folder: Path,
+    model: LanguageModel,
+    optimizer_tensors: dict[str, torch.Tensor],
+    state: TrainingState,
+) -> Checkpoint:
+    """Write a checkpoint of this moment.
+
+    Raises:
+        OSError: when it cannot be written; every earlier checkpoint stays whole.
+    """
+    folder = run_folder / "checkpoints" / f"step-{state.step:08d}"
+    with durable_folder(folder) as aside:
+        _save(model_tensors(model), aside / TENSOR_FILES[0])
+        _save(optimizer_tensors, aside / TENSOR_FILES[1])
+        content = {
+            "training": asdict(state),
+            "checksums": {name: file_checksum(aside / name) for name in TENSOR_FILES},
+        }
+        content["checksums"]["state.json"] = _state_checksum(content["training"])
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        (aside / "state.json").write_text(text, encoding="utf-8")
+    return Checkpoint(folder, state.step)
+
+
+def prune_checkpoints(run_folder: Path, *, keep: int, best_step: int | None) -> None:
+    """Delete all but the ``keep`` newest checkpoints and the best one."""
+    for checkpoint in list_checkpoints(run_folder)[:-keep]:
+        if checkpoint.step != best_step:
+            shutil.rmtree(checkpoint.folder, ignore_errors=True)
+
+
+def model_tensors(model: LanguageModel) -> dict[str, torch.Tensor]:
+    """Every weight and every lasting buffer by name; a shared one stands under its first name."""
+    persistent = set(model.state_dict(keep_vars=True))
+    tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
+    tensors.update({name: b for name, b in model.named_buffers() if name in persistent})
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def load_weights(model: LanguageModel, path: Path) -> None:
+    """Copy the tensors of a safetensors file into ``model``, all or none.
+
+    Raises:
+        RunError: when a tensor is missing, left over, or of another shape; all are named.
+    """
+    found, expected = _load(path), model_tensors(model)
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [
+        f"{name} belongs to no part of this model" for name in found if name not in expected
+    ]
+    problems += [
+        f"{name} has shape {list(found[name].shape)}, expected {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    if problems:
+        raise RunError(f"{path} does not fit the model: " + "; ".join(problems) + ".")
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(found[name])
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing.") from error
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(plain, path)
+    except SafetensorError as error:  # how the library reports a full disk
+        raise OSError(f"{path.name}: {error}") from error
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    path = folder / "state.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        whole = content["checksums"]["state.json"] == _state_checksum(content["training"])
+        if not whole or not all(name in content["checksums"] for name in TENSOR_FILES):
+            raise ValueError("its checksum differs from its content")
+        TrainingState(**content["training"])
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}.") from error
+    return content
+
+
+def _state_checksum(training: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(training, sort_keys=True).encode("utf-8")).hexdigest()

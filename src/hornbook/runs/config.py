@@ -1,0 +1,149 @@
+"""Everything that describes a run, once: the rooms' settings and the run's own plan.
+
+``RunConfig`` holds one group of settings a room, each declared beside the code that reads
+it. ``context_length`` stands here because windows and model both receive it. How a preset, a
+file and ``key=value`` words become a ``RunConfig`` is told in ``resolution``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from hornbook.corpora import CorpusConfig
+from hornbook.data import DataConfig
+from hornbook.errors import Problem
+from hornbook.generation import SamplingConfig
+from hornbook.models import ModelConfig, TransformerConfig
+from hornbook.optimization import OptimizerConfig, ScheduleConfig
+from hornbook.settings import Settings
+from hornbook.tokenizers import BPETokenizerConfig, TokenizerConfig
+
+LARGEST_TABLE = 1 << 28
+"""Entries that a bigram's table may have: a gibibyte of float32."""
+
+
+class TrainingConfig(Settings):
+    """The run's plan: how long, how large a step, how often to look and to keep."""
+
+    steps: int = Field(default=1000, ge=1)
+    """How long the run is [optimizer steps]."""
+
+    batch_size: int = Field(default=16, ge=1)
+    """Examples in one optimizer step [windows]."""
+
+    micro_batch_size: int = Field(default=0, ge=0)
+    """Examples that go through the model at once, when a whole batch does not fit into memory;
+    the gradient is the same. 0 means the whole batch [windows]."""
+
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    """The largest learning rate, reached when the warm-up ends."""
+
+    gradient_clip: float = Field(default=1.0, ge=0)
+    """Gradients longer than this are shortened to it; 0 never shortens [norm]."""
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """How gradients move the weights."""
+
+    schedule: ScheduleConfig = ScheduleConfig()
+    """How the learning rate changes over the run."""
+
+    log_every: int = Field(default=10, ge=1)
+    """Write a line to metrics.jsonl after every so many steps [steps]."""
+
+    evaluate_every: int = Field(default=100, ge=0)
+    """Measure the validation loss after every so many steps, and at the end; 0 only at the
+    end [steps]."""
+
+    evaluation_windows: int = Field(default=0, ge=0)
+    """How many validation windows a measurement uses, the same ones each time; 0 means the
+    whole validation side [windows]."""
+
+    checkpoint_every: int = Field(default=200, ge=0)
+    """Keep a checkpoint after every so many steps, and at the end; 0 only at the end and
+    where the validation loss is best [steps]."""
+
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """How many of the newest checkpoints stay on disk; the best one always stays as well."""
+
+    sample_every: int = Field(default=250, ge=0)
+    """Let the model write a sample after every so many steps, and at the end; 0 never
+    [steps]."""
+
+    sample_prompt: str = ""
+    """What those samples go on from; empty means the start of a document."""
+
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """Where to train: auto (an accelerator if there is one), cpu, cuda, cuda:1, mps."""
+
+    def conflicts(self) -> Iterator[Problem]:
+        """Yield a problem for a warm-up or a micro-batch that is longer than the whole."""
+        if self.schedule.warmup_steps >= self.steps:
+            yield Problem(
+                "schedule.warmup_steps",
+                f"is not shorter than the run (training.steps={self.steps}); "
+                f"use 0 to {self.steps - 1}",
+                str(self.schedule.warmup_steps),
+            )
+        if self.micro_batch_size > self.batch_size:
+            yield Problem(
+                "micro_batch_size",
+                f"is larger than training.batch_size={self.batch_size}; "
+                f"use 1 to {self.batch_size}, or 0 for the whole batch",
+                str(self.micro_batch_size),
+            )
+
+
+class RunConfig(Settings):
+    """The whole description of a run."""
+
+    seed: int = Field(default=1, ge=0, lt=1 << 63)
+    """The seed of every random choice: initial weights, order of examples, dropout, splits."""
+
+    context_length: int = Field(default=128, ge=1, le=1 << 20)
+    """The most tokens that the model sees at once; the length of a window [tokens]."""
+
+    corpus: CorpusConfig = CorpusConfig()
+    """Which text, how it is cut into documents, and what is held back for validation."""
+
+    tokenizer: TokenizerConfig = BPETokenizerConfig()
+    """How text becomes token ids."""
+
+    data: DataConfig = DataConfig()
+    """How token ids become examples."""
+
+    model: ModelConfig = TransformerConfig()
+    """Which model."""
+
+    training: TrainingConfig = TrainingConfig()
+    """How long and how it is trained, measured and kept."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    """How samples are drawn, in training and by default afterwards."""
+
+    def conflicts(self) -> Iterator[Problem]:
+        """Yield every pair of values, in or between rooms, that do not fit together."""
+        for room in ("corpus", "tokenizer", "data", "model", "training", "sampling"):
+            settings: Settings = getattr(self, room)
+            for problem in settings.conflicts():
+                yield _within(room, problem)
+        for problem in self.data.conflicts_with_context(self.context_length):
+            yield _within("data", problem)
+        vocab_size = getattr(self.tokenizer, "vocab_size", 0)
+        if self.model.kind.startswith("bigram") and vocab_size**2 > LARGEST_TABLE:
+            yield Problem(
+                "tokenizer.vocab_size",
+                f"makes a bigram's table of {vocab_size**2:,} numbers; use at most "
+                f"{int(LARGEST_TABLE**0.5):,} entries, or model.kind=transformer",
+                str(vocab_size),
+            )
+
+    @property
+    def stride(self) -> int:
+        """Tokens from one training window's start to the next, with 0 resolved."""
+        return self.data.stride or self.context_length
+
+
+def _within(room: str, problem: Problem) -> Problem:
+    return Problem(f"{room}.{problem.key}", problem.message, problem.value, problem.nearest)

@@ -1,0 +1,70 @@
+"""How good the model is on text it has never trained on: loss, and bits per byte.
+
+Loss is the mean of -log p over predicted tokens, in nats. It depends on how large tokens are,
+so it compares only runs with the same tokenizer. Bits per byte divides the same surprise by
+the bytes of text that the tokens stand for, and compares any two. Special tokens stand for no
+text and are left out of it, on both sides of the fraction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from hornbook.data import EvaluationBatches
+from hornbook.models import LanguageModel
+from hornbook.optimization import loss_per_token
+from hornbook.targets import IGNORED_TARGET
+
+LOGITS_AT_ONCE = 1 << 25
+"""Numbers of logits in one evaluation batch: 128 MiB of float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A measurement on the validation side.
+
+    Attributes:
+        loss: mean surprise [nats per token].
+        bits_per_byte: surprise over the bytes of text; ``None`` where no byte was predicted.
+        tokens: how many tokens were predicted.
+        bytes: how many bytes of text they stand for.
+    """
+
+    loss: float
+    bits_per_byte: float | None
+    tokens: int
+    bytes: int
+
+
+@torch.inference_mode()
+def evaluate(
+    model: LanguageModel, batches: EvaluationBatches, byte_lengths: torch.Tensor
+) -> Evaluation:
+    """Measure ``model`` on ``batches``; it is left in the mode it was in.
+
+    Args:
+        model: any language model.
+        batches: the validation windows.
+        byte_lengths: [vocab_size] ``int64``, bytes of text that each id stands for, 0 for
+            special tokens; on the model's device.
+    """
+    was_training = model.training
+    model.eval()
+    rows = max(1, LOGITS_AT_ONCE // (batches.context_length * model.vocab_size))
+    nats, text_nats, tokens, text_bytes = 0.0, 0.0, 0, 0
+    for batch in batches.batches(min(rows, 64)):
+        batch = batch.to(byte_lengths.device)
+        logits, _ = model(batch.tokens, positions=batch.positions, segments=batch.segments)
+        losses = loss_per_token(logits, batch.targets).double()
+        real = batch.targets != IGNORED_TARGET
+        lengths = torch.where(real, byte_lengths[batch.targets.clamp(min=0)], 0)
+        nats += losses.sum().item()
+        text_nats += losses[lengths > 0].sum().item()
+        tokens += batch.real_targets
+        text_bytes += int(lengths.sum().item())
+    model.train(was_training)
+    bits = text_nats / math.log(2) / text_bytes if text_bytes else None
+    return Evaluation(nats / tokens, bits, tokens, text_bytes)

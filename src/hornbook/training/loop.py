@@ -1,0 +1,270 @@
+"""What happens between the first step and the last.
+
+After every optimizer step, in this order: a line of metrics (and a measurement on the
+validation side) if one is due, a sample if one is due, a checkpoint if one is due or the
+measurement was the best so far. The checkpoint comes last and the journals are flushed
+before it, so it never knows more than they do; what they know beyond the last checkpoint is
+cut off on resume and written again.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from hornbook.errors import TrainingStopped
+from hornbook.generation import generate
+from hornbook.listener import Listener
+from hornbook.models import BigramCounts, LanguageModel
+from hornbook.optimization import learning_rate_at, load_optimizer_tensors, optimizer_tensors
+from hornbook.randomness import stream_seed
+from hornbook.runs.assembly import Batches, make_model, make_optimizer
+from hornbook.runs.checkpoints import (
+    Checkpoint,
+    TrainingState,
+    list_checkpoints,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from hornbook.runs.config import RunConfig
+from hornbook.runs.folder import RunFolder
+from hornbook.tokenizers import Tokenizer
+from hornbook.training.closed_form import fit_bigram_counts
+from hornbook.training.evaluation import Evaluation, evaluate
+from hornbook.training.interruption import Interruption
+from hornbook.training.step import NotFinite, StepResult, micro_batches, training_step
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a stretch of training ended.
+
+    Attributes:
+        step: optimizer steps done, over all sessions.
+        signal: what interrupted it, or ``None`` if it reached its last step.
+    """
+
+    step: int
+    signal: signal.Signals | None = None
+
+
+class TrainingLoop:
+    """Trains one run from its newest checkpoint, or from the start, to its last step.
+
+    Args:
+        folder: the run; the caller holds its lock.
+        config: its settings.
+        tokenizer: its tokenizer.
+        batches: its examples.
+        device: where to train.
+        listener: who watches.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        batches: Batches,
+        device: torch.device,
+        listener: Listener,
+    ) -> None:
+        self.folder, self.config, self.tokenizer = folder, config, tokenizer
+        self.batches, self.device, self.listener = batches, device, listener
+        self.plan = config.training
+        self.model: LanguageModel = make_model(config, tokenizer)
+        self.last_step = 1 if self.model.closed_form else self.plan.steps
+        self.state = TrainingState()
+        lengths = torch.from_numpy(tokenizer.byte_lengths())
+        self._byte_lengths = lengths.to(device)
+        self._saved_step = 0
+
+    def run(self) -> Outcome:
+        """Train until the last step or a signal; either way the end is a checkpoint.
+
+        Raises:
+            TrainingStopped: when a number is not finite or a checkpoint cannot be written.
+        """
+        try:
+            return self._run()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _run(self) -> Outcome:
+        newest = self._restore()
+        self.model.to(self.device).train()
+        if self.model.closed_form:
+            return self._fit_closed_form()
+        optimizer = make_optimizer(self.config, self.model)
+        if newest is not None:
+            load_optimizer_tensors(optimizer, self.model, newest.optimizer_tensors())
+        with Interruption() as interruption:
+            while self.state.step < self.last_step and interruption.requested is None:
+                self._one_step(optimizer)
+            if self._saved_step != self.state.step:
+                self._save(optimizer)
+        return Outcome(self.state.step, interruption.requested)
+
+    def _unwritable(self, error: OSError) -> TrainingStopped:
+        kept = f"from step {self._saved_step}" if self._saved_step else "none yet"
+        return TrainingStopped(
+            f"Step {self.state.step}: {self.folder.path} could not be written: "
+            f"{error.strerror or error}. Its last whole checkpoint is {kept}. Make room, then: "
+            f"hornbook train --resume {self.folder.path}"
+        )
+
+    def _restore(self) -> Checkpoint | None:
+        """Go to the newest whole checkpoint, and cut the journals back to it."""
+        for checkpoint in reversed(list_checkpoints(self.folder.path)):
+            try:
+                checkpoint.verify()
+                self.state = checkpoint.state()
+            except Exception as error:
+                self.listener.notice(f"passed over a damaged checkpoint: {error}")
+                continue
+            checkpoint.load_model(self.model)
+            self._saved_step = self.state.step
+            self._cut_back()
+            return checkpoint
+        self._cut_back()
+        return None
+
+    def _cut_back(self) -> None:
+        for journal in (self.folder.metrics, self.folder.samples):
+            journal.cut_back(self.state.step)
+
+    def _fit_closed_form(self) -> Outcome:
+        assert isinstance(self.model, BigramCounts)
+        began = time.perf_counter()
+        tokens = self.batches.training.sequence
+        fit_bigram_counts(self.model, tokens, self.listener)
+        self.state = TrainingState(
+            step=1, tokens_seen=len(tokens) - 1, seconds=time.perf_counter() - began
+        )
+        self._measure({"tokens_seen": self.state.tokens_seen}, evaluating=True)
+        if self.plan.sample_every:
+            self._sample()
+        self._save(None)
+        return Outcome(1)
+
+    def _one_step(self, optimizer: torch.optim.Optimizer) -> None:
+        began = time.perf_counter()
+        state, plan = self.state, self.plan
+        rate = learning_rate_at(
+            state.step, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
+        )
+        result = self._apply(optimizer, rate)
+        seconds = time.perf_counter() - began
+        self.state = state = replace(
+            state,
+            step=state.step + 1,
+            examples_seen=state.examples_seen + plan.batch_size,
+            tokens_seen=state.tokens_seen + result.tokens,
+            seconds=state.seconds + seconds,
+            running_loss=state.running_loss + result.loss * result.tokens,
+            running_tokens=state.running_tokens + result.tokens,
+            running_seconds=state.running_seconds + seconds,
+        )
+        self.listener.stepped(state.step, result.loss, result.tokens)
+        improved = self._measure_if_due(rate, result)
+        if plan.sample_every and self._due(plan.sample_every):
+            self._sample()
+        if improved or self._due(plan.checkpoint_every):
+            self._save(optimizer)
+
+    def _apply(self, optimizer: torch.optim.Optimizer, rate: float) -> StepResult:
+        state, plan = self.state, self.plan
+        parts = micro_batches(
+            self.batches.training, state.examples_seen, plan.batch_size, plan.micro_batch_size
+        )
+        try:
+            return training_step(
+                self.model,
+                optimizer,
+                [part.to(self.device) for part in parts],
+                learning_rate=rate,
+                gradient_clip=plan.gradient_clip,
+                dropout_seed=stream_seed(self.config.seed, "dropout", state.step),
+            )
+        except NotFinite as error:
+            if self._saved_step != state.step:
+                self._save(optimizer, prune=False)
+            raise TrainingStopped(
+                f"Step {state.step + 1}: {error.what}. The step was not applied; the last good "
+                f"weights are in {self.folder.path} at step {state.step}. Try a smaller "
+                f"training.learning_rate (it was {rate:.2g}), a longer "
+                "training.schedule.warmup_steps or a smaller training.gradient_clip, from there "
+                f"or from an earlier checkpoint: hornbook train --from {self.folder.path}@"
+                f"{state.step} training.learning_rate={rate / 4:.2g}"
+            ) from error
+
+    def _due(self, every: int) -> bool:
+        """Whether something that happens ``every`` so many steps, and at the end, is due."""
+        step = self.state.step
+        return step == self.last_step or (every > 0 and step % every == 0)
+
+    def _measure_if_due(self, rate: float, result: StepResult) -> bool:
+        """Write a line of metrics if one is due; True if the validation loss is the best."""
+        evaluating = self._due(self.plan.evaluate_every)
+        if not (evaluating or self._due(self.plan.log_every)):
+            return False
+        state = self.state
+        entry = {
+            "epoch": state.examples_seen / self.batches.examples_per_epoch,
+            "tokens_seen": state.tokens_seen,
+            "training_loss": state.running_loss / max(state.running_tokens, 1),
+            "learning_rate": rate,
+            "gradient_norm": result.gradient_norm,
+            "tokens_per_second": state.running_tokens / max(state.running_seconds, 1e-9),
+        }
+        self.state = replace(state, running_loss=0.0, running_tokens=0, running_seconds=0.0)
+        return self._measure(entry, evaluating=evaluating)
+
+    def _measure(self, entry: dict[str, Any], *, evaluating: bool) -> bool:
+        entry = {"step": self.state.step, "seconds": self.state.seconds, **entry}
+        improved = False
+        if evaluating and self.batches.evaluation is not None:
+            found: Evaluation = evaluate(self.model, self.batches.evaluation, self._byte_lengths)
+            if not math.isfinite(found.loss):
+                raise TrainingStopped(
+                    f"Step {self.state.step}: the validation loss is {found.loss}. The newest "
+                    f"checkpoint of {self.folder.path} is from step {self._saved_step}; go on from "
+                    "it with a smaller training.learning_rate (hornbook train --from)."
+                )
+            entry |= {"validation_loss": found.loss, "bits_per_byte": found.bits_per_byte}
+            best = self.state.best
+            improved = best is None or found.loss < best["validation_loss"]
+            if improved:
+                best = {
+                    "step": self.state.step,
+                    "validation_loss": found.loss,
+                    "bits_per_byte": found.bits_per_byte,
+                }
+                self.state = replace(self.state, best=best)
+        self.folder.metrics.append(entry)
+        self.listener.measured(entry)
+        return improved
+
+    def _save(self, optimizer: torch.optim.Optimizer | None, *, prune: bool = True) -> None:
+        tensors = optimizer_tensors(optimizer, self.model) if optimizer is not None else {}
+        self.folder.metrics.sync()
+        self.folder.samples.sync()
+        save_checkpoint(self.folder.path, self.model, tensors, self.state)
+        self._saved_step = self.state.step
+        if prune:
+            best = self.state.best["step"] if self.state.best else None
+            prune_checkpoints(self.folder.path, keep=self.plan.keep_checkpoints, best_step=best)
+
+    def _sample(self) -> None:
+        settings = self.config.sampling.model_copy(update={"samples": 1})
+        sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
+        self.model.train()
+        self.folder.samples.append(
+            {"step": self.state.step, "prompt": sample.prompt, "text": sample.text}
+        )
+        self.listener.sampled(self.state.step, str(sample))
