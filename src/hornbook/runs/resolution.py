@@ -25,6 +25,8 @@ from hornbook.runs.config import RunConfig
 
 Layer = dict[str, Any]
 """Settings as nested dictionaries, one level a room."""
+Overrides = Sequence[str] | Mapping[str, Any]
+"""``key=value`` words, or a mapping of keys (dotted or nested) to values."""
 
 
 def preset_names() -> list[str]:
@@ -59,7 +61,7 @@ def resolve(
     *,
     preset: str | None = None,
     file: Path | None = None,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
+    overrides: Overrides = (),
     base: RunConfig | None = None,
 ) -> RunConfig:
     """Lay a preset, a file and overrides over each other and check the whole.
@@ -67,7 +69,7 @@ def resolve(
     Args:
         preset: the name of a built-in preset.
         file: a TOML file of settings.
-        overrides: ``key=value`` words, or a mapping of keys (dotted or nested) to values.
+        overrides: what a person sets by hand.
         base: settings to start from instead of the defaults, such as those of a run.
 
     Raises:
@@ -161,7 +163,7 @@ def _read_file(file: Path) -> Layer:
     raise ConfigError([Problem("config file", message, str(file))])
 
 
-def _override_layer(overrides: Sequence[str] | Mapping[str, Any]) -> Layer:
+def _override_layer(overrides: Overrides) -> Layer:
     layer: Layer = {}
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():

@@ -1,14 +1,17 @@
-"""A run in, better weights out: the loop, what it measures, and how it starts and stops.
+"""A run in, better weights out: how training starts, what it does, and how it stops.
 
-Read in this order: ``start`` (train, resume, fork: what a person asks for), ``loop`` (what
-happens between the first and the last step), ``step`` (one optimizer step), ``evaluation``,
-``closed_form`` (models that count instead), ``devices``, ``interruption``.
+Read in this order: ``start`` (a new run, or an old one continued) and ``fork``, ``session``
+(what they share), ``loop`` (what happens between the first and the last step), ``step`` (one
+optimizer step), ``evaluation``, ``closed_form`` (models that count instead), ``devices``,
+``interruption``.
 """
 
 from hornbook.training.devices import choose_device
 from hornbook.training.evaluation import Evaluation, evaluate
+from hornbook.training.fork import fork
 from hornbook.training.loop import Outcome
-from hornbook.training.start import Interrupted, fork, resume, train
+from hornbook.training.session import Interrupted
+from hornbook.training.start import resume, train
 
 __all__ = [
     "Evaluation",

@@ -1,0 +1,131 @@
+"""A fork: a new run that begins at a checkpoint of another, under changed settings.
+
+It keeps the parent's tokenizer, weights, optimizer state, place in the data and metrics up
+to that step. Its manifest names the parent and lists every setting that changed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hornbook.durable import file_checksum
+from hornbook.errors import RunError
+from hornbook.listener import SILENT, Listener
+from hornbook.optimization import load_optimizer_tensors, optimizer_tensors
+from hornbook.runs.assembly import (
+    find_store,
+    fingerprints,
+    make_batches,
+    make_model,
+    make_optimizer,
+    make_store,
+    read_corpus,
+)
+from hornbook.runs.checkpoints import Checkpoint, save_checkpoint
+from hornbook.runs.config import RunConfig
+from hornbook.runs.folder import RunFolder
+from hornbook.runs.lock import run_lock
+from hornbook.runs.manifest import Origin, now
+from hornbook.runs.resolution import Overrides, differences, resolve
+from hornbook.runs.run import Run, open_run
+from hornbook.training.devices import choose_device
+from hornbook.training.session import Changes, new_folder, run_session, write_settings
+
+
+def fork(
+    address: str,
+    *,
+    out: Path | str | None = None,
+    overrides: Overrides = (),
+    listener: Listener = SILENT,
+) -> Run:
+    """Train on from a checkpoint of another run, in a folder of its own.
+
+    Args:
+        address: ``RUN@STEP`` (or ``RUN@best``, ``RUN@latest``; ``RUN`` is its newest).
+        out: the new run's folder; a free one beside the parent unless given.
+        overrides: settings to change. The tokenizer's cannot, and the model's only where
+            every weight keeps its shape.
+        listener: who watches.
+
+    Raises:
+        ConfigError: with everything that is wrong with the settings.
+        RunError: when the checkpoint is missing or damaged, its weights do not fit the changed
+            model, or ``out`` exists.
+        Interrupted: when a signal stopped it; the fork can be resumed.
+    """
+    parent = open_run(address if "@" in address else f"{address}@latest")
+    checkpoint = parent.checkpoint
+    config = resolve(base=parent.config, overrides=overrides)
+    changed = differences(parent.config, config)
+    _refuse_impossible(config, changed, checkpoint)
+    device = choose_device(config.training.device)
+    checkpoint.verify()
+    model = make_model(config, parent.tokenizer)
+    checkpoint.load_model(model)
+    optimizer = make_optimizer(config, model)
+    load_optimizer_tensors(optimizer, model, checkpoint.optimizer_tensors())
+
+    manifest = parent.manifest
+    if any(key == "seed" or key.startswith("corpus.") for key in changed):
+        config, split = read_corpus(config, listener=listener)
+        store = make_store(split, parent.tokenizer, listener=listener)
+        trained_on = {
+            "fingerprints": fingerprints(split, parent.tokenizer),
+            "split": split.facts.to_json(),
+        }
+        manifest = manifest.model_copy(update=trained_on)
+    else:
+        store = find_store(parent.folder, config, manifest, listener=listener)
+    make_batches(config, store)
+
+    folder = RunFolder(Path(out) if out is not None else _free_beside(parent.path, checkpoint))
+    with new_folder(folder.path) as begun:
+        _inherit(begun, parent, checkpoint)
+        state = checkpoint.state()
+        if state.best is not None and state.best["step"] != checkpoint.step:
+            state.best = None  # those weights stay with the parent
+        save_checkpoint(begun.path, model, optimizer_tensors(optimizer, model), state)
+        inherited = {
+            "created": now(),
+            "forked_from": Origin(run=parent.name, step=checkpoint.step, changed=dict(changed)),
+            "sessions": (),
+            "tokenizer_checksum": file_checksum(begun.tokenizer_file),
+        }
+        write_settings(begun, config, manifest.model_copy(update=inherited))
+    with run_lock(folder.path):
+        return run_session(folder, config, store, device, listener, changed)
+
+
+def _refuse_impossible(config: RunConfig, changed: Changes, checkpoint: Checkpoint) -> None:
+    frozen = [key for key in changed if key.startswith("tokenizer.")]
+    if frozen:
+        raise RunError(
+            f"A fork keeps its parent's tokenizer, so {', '.join(frozen)} cannot change. Start a "
+            "new run instead."
+        )
+    if config.training.steps <= checkpoint.step:
+        raise RunError(
+            f"The fork begins at step {checkpoint.step}, but training.steps="
+            f"{config.training.steps}; set training.steps to more."
+        )
+
+
+def _inherit(folder: RunFolder, parent: Run, checkpoint: Checkpoint) -> None:
+    """Copy the parent's tokenizer, and its journals up to the checkpoint."""
+    parent.tokenizer.save(folder.tokenizer_file)
+    for theirs, ours in (
+        (parent.folder.metrics, folder.metrics),
+        (parent.folder.samples, folder.samples),
+    ):
+        for entry in theirs.entries():
+            if entry["step"] <= checkpoint.step:
+                ours.append(entry)
+
+
+def _free_beside(parent: Path, checkpoint: Checkpoint) -> Path:
+    name = f"{parent.resolve().name}-from-{checkpoint.step}"
+    path, number = parent.with_name(name), 2
+    while path.exists():
+        path, number = parent.with_name(f"{name}-{number}"), number + 1
+    return path

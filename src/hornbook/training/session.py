@@ -1,0 +1,157 @@
+"""One stretch of training in one process: what a new run, a resume and a fork share.
+
+A run's folder appears with its settings inside (``new_folder``), so that it can be resumed
+from that moment on; then it learns what it is trained on (``record_data``); then ``run_session``
+trains it from its newest checkpoint. The caller holds the run's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hornbook.corpora import CorpusSplit
+from hornbook.data import TokenStore
+from hornbook.durable import durable_folder, file_checksum, remove_unfinished
+from hornbook.errors import RunError
+from hornbook.inspection import write_report
+from hornbook.listener import Listener
+from hornbook.runs.assembly import fingerprints, make_batches
+from hornbook.runs.checkpoints import list_checkpoints
+from hornbook.runs.config import RunConfig
+from hornbook.runs.folder import RunFolder
+from hornbook.runs.manifest import Manifest, Session, hardware, now, software
+from hornbook.runs.run import Run
+from hornbook.tokenizers import Tokenizer
+from hornbook.training.loop import Outcome, TrainingLoop
+
+Changes = Mapping[str, tuple[Any, Any]]
+"""Settings that differ from those of before: dotted key to (old, new)."""
+
+
+class Interrupted(RunError):  # noqa: N818 - it says what happened
+    """A signal ended training at a step boundary, with a checkpoint.
+
+    Attributes:
+        run: the run, ready to be resumed.
+        outcome: the step reached and the signal.
+    """
+
+    def __init__(self, run: Run, outcome: Outcome) -> None:
+        self.run, self.outcome = run, outcome
+        super().__init__(
+            f"Stopped at step {outcome.step} with a checkpoint. Go on with: hornbook train "
+            f"--resume {run.path}"
+        )
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise ``RunError`` if ``path`` holds something else than a run."""
+    if RunFolder(path).is_run() or not os.path.lexists(path):
+        return
+    if not path.is_dir():
+        raise RunError(f"{path} exists and is not a folder; name another with --out.")
+    if any(path.iterdir()):
+        raise RunError(
+            f"{path} exists, is not empty and is not a run; name another folder with --out."
+        )
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[RunFolder]:
+    """Yield a run's folder to fill; it appears at ``path`` when the block ends, whole.
+
+    Raises:
+        RunError: when ``path`` holds something already, or cannot be written.
+    """
+    refuse_foreign(path)
+    if RunFolder(path).is_run():
+        raise RunError(f"{path} is a run already; name another folder with --out.")
+    try:
+        with durable_folder(path) as aside:
+            yield RunFolder(aside)
+    except OSError as error:
+        raise RunError(
+            f"The run's folder {path} cannot be written: {error.strerror or error}. Name another "
+            "with --out."
+        ) from error
+
+
+def write_settings(folder: RunFolder, config: RunConfig, manifest: Manifest) -> None:
+    """Write ``run.toml`` and ``manifest.json`` with the same settings."""
+    settings = config.model_dump(mode="json")
+    folder.write_config(config)
+    manifest.model_copy(update={"settings": settings}).write(folder.path)
+
+
+def record_data(
+    folder: RunFolder, config: RunConfig, split: CorpusSplit, tokenizer: Tokenizer
+) -> None:
+    """Write the tokenizer, and into the manifest what the run is trained on."""
+    tokenizer.save(folder.tokenizer_file)
+    trained_on = {
+        "fingerprints": fingerprints(split, tokenizer),
+        "split": split.facts.to_json(),
+        "tokenizer_checksum": file_checksum(folder.tokenizer_file),
+    }
+    write_settings(folder, config, folder.read_manifest().model_copy(update=trained_on))
+
+
+def run_session(
+    folder: RunFolder,
+    config: RunConfig,
+    store: TokenStore,
+    device: torch.device,
+    listener: Listener,
+    changed: Changes | None = None,
+) -> Run:
+    """Train from the newest checkpoint to the last step, and write the report.
+
+    Raises:
+        Interrupted: when a signal stopped it.
+        TrainingStopped: when it could not go on.
+    """
+    run = Run(folder)
+    for place in (folder.path, folder.path / "checkpoints"):
+        remove_unfinished(place)
+    loop = TrainingLoop(
+        folder, config, folder.read_tokenizer(), make_batches(config, store), device, listener
+    )
+    done = list_checkpoints(folder.path)
+    begins_at = done[-1].step if done else 0
+    if begins_at >= loop.last_step:
+        listener.notice(
+            f"{folder.path} is finished at step {begins_at}; give it more with training.steps=…"
+        )
+        return run
+    for key, (old, new) in (changed or {}).items():
+        listener.notice(f"changed: {key} from {old} to {new}")
+    _record_session(folder, config, begins_at, device, changed or {})
+    outcome = loop.run()
+    write_report(run)
+    if outcome.signal is not None:
+        raise Interrupted(run, outcome)
+    return run
+
+
+def _record_session(
+    folder: RunFolder, config: RunConfig, step: int, device: torch.device, changed: Changes
+) -> None:
+    session = Session(
+        started=now(),
+        from_step=step,
+        software=software(),
+        hardware=hardware(str(device)),
+        changed=dict(changed),
+    )
+    manifest = folder.read_manifest()
+    manifest = manifest.model_copy(update={"sessions": (*manifest.sessions, session)})
+    try:
+        write_settings(folder, config, manifest)
+    except OSError as error:
+        raise RunError(f"{folder.path} cannot be written: {error.strerror or error}.") from error
