@@ -9,6 +9,7 @@ depends on the text alone, never on how it was cut into chunks.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -147,7 +148,8 @@ def parts(text: str, limit: int = PART_LIMIT) -> Iterator[tuple[str, bool]]:
     yield text, True
 
 
-_QUIET = re.compile(r"[!-~]\n(?=[A-Za-z])")
+# It begins with a literal, for which the engine leaps through the text.
+_QUIET = re.compile(r"\n(?<=[!-~]\n)(?=[A-Za-z])")
 _SPACE = re.compile(r"\s")
 _NEAR = 64 * 1024
 
@@ -166,11 +168,9 @@ def part_end(text: str, limit: int) -> int:
     """
     for pattern in (_QUIET, _SPACE):
         for start in (max(0, limit - _NEAR), 0):
-            last = None
             # One character beyond the limit is shown to the pattern as what follows the cut.
             shown = limit + 1 if pattern is _QUIET else limit
-            for last in pattern.finditer(text, start, shown):
-                pass
-            if last is not None:
-                return last.end()
+            last = deque(pattern.finditer(text, start, shown), maxlen=1)
+            if last:
+                return last[0].end()
     return limit

@@ -55,12 +55,13 @@ def byte_chunks(location: str, reading: Reading | None = None) -> Iterator[bytes
     """
     advance = (reading or Reading()).progress.advance
     with open_bytes(location) as file, _damage_explained(location):
+        counted: Any = _Counted(file, advance)
         if location.endswith(".gz"):
-            yield from _plain_chunks(gzip.GzipFile(fileobj=_Counted(file, advance)))
+            yield from _plain_chunks(gzip.GzipFile(fileobj=counted))
         elif location.endswith(".zst"):
-            yield from _zst_chunks(_Counted(file, advance))
+            yield from _zst_chunks(counted)
         else:
-            yield from _plain_chunks(_Counted(file, advance))
+            yield from _plain_chunks(counted)
 
 
 @contextmanager
@@ -71,9 +72,7 @@ def open_bytes(location: str) -> Iterator[BinaryIO]:
         CorpusError: when it cannot be opened; what an address needs installed is named.
     """
     try:
-        file = _open_address(location) if is_address(location) else open(location, "rb")
-    except CorpusError:
-        raise
+        file = _open_address(location) if is_address(location) else open(location, "rb")  # noqa: SIM115
     except Exception as error:  # a remote file system may raise anything
         raise unreadable(location, error) from error
     with file:
@@ -94,7 +93,8 @@ def unreadable(location: str, error: BaseException) -> CorpusError:
 def _open_address(location: str) -> Any:
     import fsspec  # slow to import, and only addresses need it
 
-    return fsspec.open(location, "rb").open()
+    opened: Any = fsspec.open(location, "rb")
+    return opened.open()
 
 
 def _plain_chunks(file: Any) -> Iterator[bytes]:
@@ -110,7 +110,11 @@ def _zst_chunks(file: Any) -> Iterator[bytes]:
     while bite := file.read(_ZST_BITE):
         while bite:
             frame = frame or zstandard.ZstdDecompressor().decompressobj()
-            if chunk := frame.decompress(bite):
+            try:
+                chunk = frame.decompress(bite)
+            except zstandard.ZstdError as error:
+                raise zlib.error(str(error)) from error
+            if chunk:
                 yield chunk
             bite = frame.unused_data if frame.eof else b""
             if frame.eof:
@@ -140,20 +144,12 @@ def _damage_explained(location: str) -> Iterator[None]:
     except CorpusError:
         raise
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _damaged(location, error) from error
-    except GeneratorExit:
-        raise
+        raise CorpusError(
+            f"{location}: damaged or cut short, it cannot be decompressed "
+            f"({error}). Fetch or compress the file again."
+        ) from error
     except Exception as error:  # a remote file system may raise anything
-        if type(error).__name__ == "ZstdError":
-            raise _damaged(location, error) from error
         raise unreadable(location, error) from error
-
-
-def _damaged(location: str, error: BaseException) -> CorpusError:
-    return CorpusError(
-        f"{location}: damaged or cut short, it cannot be decompressed "
-        f"({error}). Fetch or compress the file again."
-    )
 
 
 def local_size(location: str) -> int | None:

@@ -128,9 +128,7 @@ def _check_column(location: str, column: str, schema: Any) -> None:
         )
     kind = schema.field(column).type
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (
-        pa.types.is_string(plain) or pa.types.is_large_string(plain) or _is_string_view(plain)
-    ):
+    if not (pa.types.is_string(plain) or pa.types.is_large_string(plain) or _is_string_view(plain)):
         raise CorpusError(
             f"{location}: the column {column!r} holds {kind}, not strings. "
             "Name a column of strings with corpus.field."
