@@ -73,11 +73,12 @@ def build_token_store(
         "tokenizer": tokenizer.fingerprint,
     }
     end = np.array([tokenizer.end_id], dtype=np.uint32)
+    total = facts.training.bytes + facts.validation.bytes
     try:
         with (
             durable_folder(folder) as aside,
             TokenStoreWriter(aside, tokenizer.vocab_size) as writer,
-            listener.progress("encoding", total=facts.bytes, unit="B") as progress,
+            listener.progress("encoding", total=total, unit="B") as progress,
         ):
             for side, document in split.assigned():
                 size = len(document.text.encode("utf-8"))
@@ -88,7 +89,7 @@ def build_token_store(
                 progress.advance(size)
             writer.close(fingerprint=store_fingerprint(*sources.values()), sources=sources)
     except OSError as error:
-        needed = f"about {facts.bytes // 2 >> 20:,} MiB" if facts.bytes > 1 << 21 else "a few MiB"
+        needed = f"about {total // 2 >> 20:,} MiB" if total > 1 << 21 else "a few MiB"
         raise DataError(
             f"The tokens could not be written to {folder.parent}: {error.strerror or error}. "
             f"{needed} are needed; set HORNBOOK_CACHE to a folder with room."
