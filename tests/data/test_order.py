@@ -70,7 +70,6 @@ def test_a_huge_count_costs_nothing() -> None:
 
 def test_the_order_stays_the_same_in_every_version() -> None:
     """A run of today must resume in ten years: these numbers may never change."""
-    assert ExampleOrder(1000, seed=1).examples(0, 6).tolist() == FROZEN
-
-
-FROZEN: list[int] = []
+    assert ExampleOrder(1000, seed=1).examples(0, 6).tolist() == [
+        673, 466, 206, 250, 447, 856,
+    ]  # fmt: skip

@@ -12,16 +12,18 @@ from hornbook.models import KVCache, Transformer, TransformerConfig, build_model
 VOCAB, CONTEXT = 61, 24
 
 FORMS = [
-    TransformerConfig(
-        layers=2,
-        heads=4,
-        kv_heads=kv_heads,
-        d_model=32,
-        positions=positions,
-        norm=norm,
-        feedforward=feedforward,
-        tied_head=tied,
-        bias=bias,
+    TransformerConfig.model_validate(
+        {
+            "layers": 2,
+            "heads": 4,
+            "kv_heads": kv_heads,
+            "d_model": 32,
+            "positions": positions,
+            "norm": norm,
+            "feedforward": feedforward,
+            "tied_head": tied,
+            "bias": bias,
+        }
     )
     for kv_heads, positions, (norm, feedforward, tied, bias) in itertools.product(
         (0, 2, 1),

@@ -192,7 +192,7 @@ def test_a_run_of_a_newer_version_says_so(copy: Path) -> None:
 def test_no_run_names_the_runs_nearby(finished_run: hornbook.Run) -> None:
     with pytest.raises(RunError, match="finished"):
         hornbook.open_run(finished_run.path.parent / "finnished")
-    with pytest.raises(RunError, match="no folder"):
+    with pytest.raises(RunError, match="no such folder"):
         hornbook.open_run("nowhere at all")
 
 

@@ -140,7 +140,7 @@ def test_text_keeps_strange_values() -> None:
         overrides={
             "sampling.stop": ('"', "\n\t\\", "\x7f é 🙂"),
             "training.sample_prompt": "'''\r\n[not.a.table]",
-            "corpus.files": (),
+            "corpus.files": ("a b", "ü[1]"),
             "training.learning_rate": 1e-7,
         }
     )

@@ -7,7 +7,7 @@ for document in corpus.documents():
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -120,7 +120,8 @@ class Corpus:
             yield from self._separated(text, source.name, source.name, reading, limit)
         elif source.kind == "python-docs":
             for topic, text in python_topics():
-                yield from self._separated([text], f"{source.name}:{topic}", source.name, reading)
+                id = f"{source.name}:{topic}"
+                yield from self._separated([text], id, source.name, reading, limit)
                 reading.progress.advance(len(text))
         else:
             read_rows = jsonl_rows if source.kind == "jsonl" else parquet_rows
@@ -132,12 +133,7 @@ class Corpus:
                     yield Document(part, f"{source.name}:{number}", source.name, complete)
 
     def _separated(
-        self,
-        text: Iterator[str] | list[str],
-        id: str,
-        source: str,
-        reading: Reading,
-        limit: int = PART_LIMIT,
+        self, text: Iterable[str], id: str, source: str, reading: Reading, limit: int
     ) -> Iterator[Document]:
         separate_by = _settled(self.config)
         separation = Separation(text, rule_for(separate_by, self.config.separator), limit)

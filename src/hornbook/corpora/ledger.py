@@ -38,10 +38,6 @@ class Entries:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def document_of(self) -> NDArray[np.int64]:
-        """Return for each entry the number of its document, from 0."""
-        return np.cumsum(self.first, dtype=np.int64) - 1
-
 
 class Ledger:
     """Enter the documents of a corpus in order, then ``close``."""
@@ -74,9 +70,11 @@ class Ledger:
     def close(self) -> Entries:
         """Return what was entered."""
         keys = np.frombuffer(self._keys, dtype=np.uint64)
+        first = (keys & np.uint64(1)).astype(np.bool_)
+        keys >>= np.uint64(1)  # in place: a copy would double what the ledger holds
         return Entries(
-            hashes=keys >> np.uint64(1),
-            first=(keys & np.uint64(1)).astype(np.bool_),
+            hashes=keys,
+            first=first,
             characters=np.frombuffer(self._characters, dtype=np.uint32),
             sizes=np.frombuffer(self._sizes, dtype=np.uint32),
             fingerprint=self._digest.hexdigest(),

@@ -97,8 +97,12 @@ def contiguous(entries: Entries, fraction: float) -> Assignment:
         divided, divided_at = (cut - 1, place - before), place
     else:
         cut = end
+    moved = 0
+    if divided and np.any(entries.hashes[:begin] == entries.hashes[begin]):
+        # Its end stands in training already, inside the same text further ahead.
+        cut, divided, divided_at, moved = end, None, None, 1
     sides[cut:] = 1
-    moved = _return_duplicates(entries, sides, first_whole=end if divided else cut)
+    moved += _return_duplicates(entries, sides, first_whole=end if divided else cut)
     return Assignment(sides, divided, divided_at, moved)
 
 

@@ -131,8 +131,9 @@ class EvaluationBatches:
 
 def _shifted(tokens: NDArray[np.int64], ignored: NDArray[np.bool_] | None = None) -> Batch:
     """[batch, time + 1] tokens into inputs and targets of [batch, time]."""
-    inputs = np.ascontiguousarray(tokens[:, :-1])
-    targets = np.ascontiguousarray(tokens[:, 1:])
+    # Copies: the slices of a single row are contiguous already and would share memory, so
+    # that marking a target as ignored would overwrite an input.
+    inputs, targets = tokens[:, :-1].copy(), tokens[:, 1:].copy()
     if ignored is not None:
         targets[ignored] = IGNORED_TARGET
     real = targets.size if ignored is None else int((targets != IGNORED_TARGET).sum())
