@@ -448,7 +448,7 @@ def test_counted_bigram_equals_a_count_by_hand(
 ) -> None:
     changes = {"model.kind": "bigram_counts", "model.smoothing": 0.5}
     run = train_bigram(corpus, fast_settings, tmp_path / "run", **changes)
-    store = find_store(run.folder, run.config, run.manifest)
+    _, store = find_store(run.folder, run.config, run.manifest)
     ids = store.training.slice(0, len(store.training)).tolist()
     size = run.tokenizer.vocab_size
     token = ids[100]

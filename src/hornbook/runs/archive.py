@@ -54,7 +54,7 @@ def pack_run(
         files = {name: file for name, file in _run_files(folder) if _MEMBER.fullmatch(name)}
         if with_data and not folder.data.is_dir():
             manifest = folder.read_manifest()
-            store = find_store(folder, folder.read_config(), manifest, listener=listener)
+            _, store = find_store(folder, folder.read_config(), manifest, listener=listener)
             files.update({f"data/{file.name}": file for file in store.files()})
         if not with_data:
             files = {name: file for name, file in files.items() if not name.startswith("data/")}

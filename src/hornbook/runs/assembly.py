@@ -95,8 +95,10 @@ def fingerprints(split: CorpusSplit, tokenizer: Tokenizer) -> Fingerprints:
 
 def find_store(
     folder: RunFolder, config: RunConfig, manifest: Manifest, *, listener: Listener = SILENT
-) -> TokenStore:
+) -> tuple[RunConfig, TokenStore]:
     """The very tokens that a run was trained on: packed inside it, or made from its corpus.
+
+    Returns the settings too, with the places of the text in a form that lasts.
 
     Raises:
         RunError: when corpus, split or tokenizer differ from the run's; each field is named.
@@ -115,11 +117,11 @@ def find_store(
     if folder.data.is_dir():
         store = TokenStore.open(folder.data)
         _refuse_differences(folder, {"tokens": (expected.tokens, store.fingerprint)})
-        return store
+        return config, store
     try:
-        _, split = read_corpus(config, listener=listener)
+        config, split = read_corpus(config, listener=listener)
     except CorpusError as error:
-        return _cached_without_corpus(expected, error, listener)
+        return config, _cached_without_corpus(expected, error, listener)
     found = fingerprints(split, tokenizer)
     _refuse_differences(
         folder,
@@ -129,7 +131,7 @@ def find_store(
             "tokens": (expected.tokens, found.tokens),
         },
     )
-    return make_store(split, tokenizer, listener=listener)
+    return config, make_store(split, tokenizer, listener=listener)
 
 
 def make_batches(config: RunConfig, store: TokenStore) -> Batches:

@@ -76,7 +76,7 @@ def fork(
         }
         manifest = manifest.model_copy(update=trained_on)
     else:
-        store = find_store(parent.folder, config, manifest, listener=listener)
+        config, store = find_store(parent.folder, config, manifest, listener=listener)
     make_batches(config, store)
 
     folder = RunFolder(Path(out) if out is not None else _free_beside(parent.path, checkpoint))

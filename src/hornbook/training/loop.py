@@ -89,8 +89,11 @@ class TrainingLoop:
         Raises:
             TrainingStopped: when a number is not finite or a checkpoint cannot be written.
         """
+        accelerators = [self.device] if self.device.type == "cuda" else []
         try:
-            return self._run()
+            # Dropout is seeded through PyTorch's global stream; the caller gets it back as it was.
+            with torch.random.fork_rng(accelerators):
+                return self._run()
         except OSError as error:
             raise self._unwritable(error) from error
 

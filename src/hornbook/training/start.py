@@ -149,7 +149,7 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
             store = make_store(split, tokenizer, listener=listener)
             record_data(folder, config, split, tokenizer)
         else:
-            store = find_store(folder, config, manifest, listener=listener)
+            config, store = find_store(folder, config, manifest, listener=listener)
         return run_session(folder, config, store, device, listener, changed)
 
 
