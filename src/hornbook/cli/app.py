@@ -1,0 +1,115 @@
+"""The ``hornbook`` command: which commands there are, and what becomes of a mistake.
+
+Exit codes: 0 done; 2 a mistake that the user can mend, told in words on standard error;
+130 stopped with Ctrl-C; 128 + the signal's number for training that a signal ended; 141 whoever
+read the output went away. Anything else that goes wrong is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hornbook.cli import bundle, config, corpora, runs, sample, tokenizer, train
+from hornbook.errors import HornbookError
+
+_MISTAKE = 2
+_STOPPED = 130
+_NOBODY_READS = 141
+
+
+class CommandLine(TyperGroup):
+    """The group of all commands; turns what they raise into messages and exit codes."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Give the commands in the order in which they were registered: train first."""
+        return list(self.commands)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # a closed pipe shows here, not when Python has ended
+            return result
+        except HornbookError as error:
+            print(f"hornbook: {error}", file=sys.stderr)
+            raise typer.Exit(_MISTAKE) from None
+        except KeyboardInterrupt:
+            print("hornbook: stopped.", file=sys.stderr)
+            raise typer.Exit(_STOPPED) from None
+        except BrokenPipeError:
+            _forget_output()
+            raise typer.Exit(_NOBODY_READS) from None
+
+
+app = typer.Typer(
+    cls=CommandLine,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help needs no import of rich, and brackets stay brackets
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"hornbook {version('hornbook')}")
+        raise typer.Exit
+
+
+@app.callback()
+def hornbook(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Train a small language model from raw text on your own machine, and see every step.
+
+    \b
+    Examples:
+      hornbook train                       a small model of Python's own manual
+      hornbook train my-text.txt model.layers=6 training.steps=500
+      hornbook sample runs/my-text-small "Once upon a time"
+    """
+
+
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.command("runs")(runs.runs)
+app.command("show")(runs.show)
+app.command("verify")(bundle.verify)
+app.command("pack")(bundle.pack)
+app.command("unpack")(bundle.unpack)
+app.command("config")(config.config)
+app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(corpora.app, name="corpora")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; always ends by raising ``SystemExit``.
+
+    Args:
+        arguments: the words after ``hornbook``; those of this process unless given.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A model may write characters that the terminal's encoding cannot: show them as "?".
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+    app(args=None if arguments is None else list(arguments), prog_name="hornbook")
+
+
+def _forget_output() -> None:
+    """Let Python's own last flush go nowhere, instead of failing once more."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # no real file behind it
+        sys.stdout = io.StringIO()

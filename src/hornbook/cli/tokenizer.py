@@ -1,0 +1,166 @@
+"""``hornbook tokenizer``: text to ids and back, to look at or to pipe on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hornbook.errors import TokenizerError
+
+if TYPE_CHECKING:
+    from hornbook.tokenizers import Tokenizer
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+
+TokenizerPath = Annotated[
+    Path,
+    typer.Argument(metavar="TOKENIZER", help="A tokenizer.json, or a run's folder."),
+]
+
+
+@app.callback()
+def tokenizer() -> None:
+    """Turn text into token ids, and ids into text.
+
+    \b
+    Examples:
+      hornbook tokenizer encode runs/poems-tiny "The river"
+      hornbook tokenizer decode runs/poems-tiny 84 104 261
+    """
+
+
+@app.command()
+def encode(
+    tokenizer: TokenizerPath,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help="The text; - reads standard input."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Encode this file instead.")
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Print the ids and nothing else.")] = False,
+) -> None:
+    """Show how a text is cut into tokens.
+
+    Every byte counts: a line end at the end of standard input or of a file is encoded too.
+
+    \b
+    Examples:
+      hornbook tokenizer encode runs/poems-tiny "The river"
+      hornbook tokenizer encode runs/poems-tiny --file poem.txt --ids
+    """
+    if (text is None) == (file is None):
+        raise typer.BadParameter("Give either a TEXT (- for standard input) or --file FILE.")
+    from hornbook.tokenizers import Tokenizer
+
+    opened = Tokenizer.load(tokenizer)
+    content = _read(file) if file is not None else _read(None) if text == "-" else text or ""
+    if ids:
+        print(*opened.encode(content))
+        return
+    _print_pieces(opened, content)
+
+
+@app.command()
+def decode(
+    tokenizer: TokenizerPath,
+    ids: Annotated[
+        list[str], typer.Argument(metavar="IDS...", help="Token ids; - reads standard input.")
+    ],
+) -> None:
+    """Print the text that token ids stand for.
+
+    On a terminal a line end is added. Into a pipe or a file go exactly the bytes that the
+    ids stand for, and nothing else.
+
+    \b
+    Examples:
+      hornbook tokenizer decode runs/poems-tiny 84 104 261
+      hornbook tokenizer encode runs/poems-tiny "The river" --ids | \\
+        hornbook tokenizer decode runs/poems-tiny -
+    """
+    from hornbook.cli.screen import on_terminal, write_text
+    from hornbook.tokenizers import Tokenizer
+
+    words = _read(None).split() if list(ids) == ["-"] else ids
+    numbers = _numbers(words)
+    opened = Tokenizer.load(tokenizer)
+    if on_terminal(sys.stdout):
+        write_text(f"{opened.decode(numbers)}\n")
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(opened.decode_bytes(numbers))
+    sys.stdout.buffer.flush()
+
+
+def shown(piece: bytes) -> str:
+    """A token's bytes with white space made visible, and bytes that are no text as ``<E2>``.
+
+    >>> shown(b" a\\tb\\n"), shown(b"\\xe2\\x80")
+    ('·a→b⏎', '<E2><80>')
+    """
+    from hornbook.cli.screen import visible
+
+    text = piece.decode("utf-8", "surrogateescape")
+    marks = {" ": "·", "\n": "⏎", "\t": "→"}
+    return "".join(
+        f"<{ord(mark) - 0xDC00:02X}>"
+        if "\udc80" <= mark <= "\udcff"
+        else marks.get(mark) or visible(mark)
+        for mark in text
+    )
+
+
+def _print_pieces(tokenizer: Tokenizer, text: str) -> None:
+    """Print the ids, the pieces and the counts: coloured for a person, quoted for a pipe."""
+    from hornbook.cli.screen import on_terminal
+
+    pieces = tokenizer.pieces(text)
+    print(*(token_id for token_id, _ in pieces))
+    if on_terminal(sys.stdout):
+        from rich.console import Console
+        from rich.text import Text
+
+        line = Text()
+        for number, (_, piece) in enumerate(pieces):
+            line.append(shown(piece), style="black on cyan" if number % 2 else "black on yellow")
+        Console(highlight=False, emoji=False).print(line, soft_wrap=True)
+    else:
+        quoted = (piece.decode("utf-8", "backslashreplace") for _, piece in pieces)
+        print(*(json.dumps(piece, ensure_ascii=False) for piece in quoted))
+    size = len(text.encode("utf-8"))
+    each = f", {size / len(pieces):.2f} bytes per token" if pieces else ""
+    print(f"{len(pieces):,} tokens, {size:,} bytes{each}")
+
+
+def _read(file: Path | None) -> str:
+    """The text of a file, or of standard input, exactly as it stands."""
+    name = "standard input" if file is None else str(file)
+    try:
+        content = sys.stdin.buffer.read() if file is None else file.read_bytes()
+        return content.decode("utf-8")
+    except OSError as error:
+        raise TokenizerError(f"{name} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise TokenizerError(
+            f"{name} is not UTF-8 text: byte {error.start} is "
+            f"0x{error.object[error.start]:02x} ({error.reason}). Convert it to UTF-8 first."
+        ) from error
+
+
+def _numbers(words: Sequence[str]) -> list[int]:
+    numbers = []
+    for place, word in enumerate(words, start=1):
+        if not (word.isascii() and word.isdecimal()):
+            raise TokenizerError(
+                f"Word {place} of the ids is {word!r}, which is no token id: ids are whole numbers "
+                "such as 17, with white space between them."
+            )
+        numbers.append(int(word))
+    return numbers

@@ -1,0 +1,164 @@
+"""``hornbook train``: a new run, an old one continued, or a fork."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hornbook.cli.words import sort_words
+from hornbook.errors import RunError
+
+if TYPE_CHECKING:
+    from hornbook.runs.run import Run
+
+DEFAULT_PRESET = "small"
+
+
+def train(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CORPUS | key=value",
+            help="Files, folders, globs, addresses, names of corpora, or - for standard input; "
+            "and settings to change. Without a corpus: the preset's (python-docs).",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"The settings to start from ({DEFAULT_PRESET} unless given).",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A TOML file, laid over the preset.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The run's folder; a free one under runs/ if absent."),
+    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN@STEP", help="Begin a new run from this checkpoint."),
+    ] = None,
+) -> None:
+    """Train a model from raw text, go on with a run, or fork one.
+
+    \b
+    Examples:
+      hornbook train
+      hornbook train poems/ --preset tiny model.layers=3 training.steps=500
+      hornbook train --resume runs/poems-tiny training.steps=1000
+      hornbook train --from runs/poems-tiny@400 training.learning_rate=1e-4
+
+    hornbook config lists every setting. Ctrl-C stops after the current step and keeps a
+    checkpoint.
+    """
+    corpora, overrides = sort_words(words or ())
+    _refuse_together(corpora, preset, config, out, resume, origin)
+    from hornbook.training import Interrupted
+
+    try:
+        if resume is not None:
+            run = _resume(resume, overrides)
+        elif origin is not None:
+            run = _fork(origin, out, overrides)
+        else:
+            run = _train(corpora, preset or DEFAULT_PRESET, config, out, overrides)
+    except Interrupted as stop:
+        print(f"hornbook: {stop}", file=sys.stderr)
+        raise typer.Exit(128 + (stop.outcome.signal or 0)) from None
+    _present(run)
+
+
+def _train(
+    corpora: list[str], preset: str, config: Path | None, out: Path | None, overrides: list[str]
+) -> Run:
+    from hornbook.cli.screen import ScreenListener
+    from hornbook.runs.resolution import resolve
+    from hornbook.training import train
+
+    steps = resolve(preset=preset, file=config, overrides=overrides).training.steps
+    with ScreenListener(steps=steps) as listener:
+        return train(
+            *corpora, preset=preset, config=config, out=out, overrides=overrides, listener=listener
+        )
+
+
+def _resume(place: str, overrides: list[str]) -> Run:
+    from hornbook.cli.screen import ScreenListener
+    from hornbook.runs.folder import open_folder
+    from hornbook.runs.resolution import resolve
+    from hornbook.training import resume
+
+    config = resolve(base=open_folder(place).read_config(), overrides=overrides)
+    with ScreenListener(steps=config.training.steps) as listener:
+        return resume(place, overrides=overrides, listener=listener)
+
+
+def _fork(address: str, out: Path | None, overrides: list[str]) -> Run:
+    from hornbook.cli.screen import ScreenListener
+    from hornbook.runs.resolution import resolve
+    from hornbook.runs.run import open_run
+    from hornbook.training import fork
+
+    config = resolve(base=open_run(address).config, overrides=overrides)
+    with ScreenListener(steps=config.training.steps) as listener:
+        return fork(address, out=out, overrides=overrides, listener=listener)
+
+
+def _refuse_together(
+    corpora: list[str],
+    preset: str | None,
+    config: Path | None,
+    out: Path | None,
+    resume: str | None,
+    origin: str | None,
+) -> None:
+    """Refuse wishes that contradict each other, before anything heavy is loaded."""
+    if resume is not None and origin is not None:
+        raise typer.BadParameter(
+            "--resume goes on with a run, --from begins a new one from it: give one of them."
+        )
+    chosen = "--resume" if resume is not None else "--from" if origin is not None else None
+    if chosen is None:
+        return
+    given = [
+        name for name, value in (("--preset", preset), ("--config", config)) if value is not None
+    ]
+    if given:
+        raise typer.BadParameter(
+            f"{' and '.join(given)} cannot be used with {chosen}: the settings are those of the "
+            "run. Change single ones with key=value."
+        )
+    if resume is not None and out is not None:
+        raise typer.BadParameter(
+            "--out cannot be used with --resume: a run goes on in its own folder. To train on in "
+            "a new one, use --from."
+        )
+    if corpora:
+        raise RunError(
+            f"{corpora[0]!r} is no setting, and with {chosen} the text is the run's own. If its "
+            "files have moved, say where they are with corpus.files=PATH."
+        )
+
+
+def _present(run: Run) -> None:
+    """Show what the model writes now, where it is kept, and what can be done with it."""
+    from hornbook.cli.screen import write_text
+
+    sample = run.sample(run.config.training.sample_prompt)
+    write_text(f"{sample}\n")
+    place = shlex.quote(str(run.path))
+    print(
+        f"\nThe run is in {run.path}. What next:\n"
+        f'  hornbook sample {place} "Once upon a time"\n'
+        f"  hornbook show {place}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,25 @@
+"""The words after a command: which of them change a setting, and which name something."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=", re.ASCII)
+
+
+def sort_words(words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Part words into names and ``key=value`` overrides, each in the order given.
+
+    A word that is the path of something that exists is a name, whatever it looks like.
+
+    >>> sort_words(["poems.txt", "model.layers=6", "./a=b.txt"])
+    (['poems.txt', './a=b.txt'], ['model.layers=6'])
+    """
+    names: list[str] = []
+    overrides: list[str] = []
+    for word in words:
+        is_override = _OVERRIDE.match(word) and not os.path.exists(word)  # noqa: PTH110
+        (overrides if is_override else names).append(word)
+    return names, overrides
