@@ -77,7 +77,11 @@ class TransformerConfig(Settings):
     """Whether matrices and LayerNorm add a learned vector."""
 
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of embeddings, attention weights and outputs zeroed in training."""
+    """Share of embeddings and of each part's outputs zeroed in training."""
+
+    attention_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of attention weights zeroed in training; any at all is slow, because the fused
+    kernel cannot do it."""
 
     def conflicts(self) -> Iterator[Problem]:
         """Yield a problem for each pair of sizes that do not divide."""
@@ -128,7 +132,12 @@ class Block(nn.Module):
         c = config
         self.attention_norm = build_norm(c.norm, c.d_model, bias=c.bias)
         self.attention = Attention(
-            c.d_model, c.heads, c.kv_head_count, bias=c.bias, dropout=c.dropout
+            c.d_model,
+            c.heads,
+            c.kv_head_count,
+            bias=c.bias,
+            dropout=c.dropout,
+            attention_dropout=c.attention_dropout,
         )
         self.feedforward_norm = build_norm(c.norm, c.d_model, bias=c.bias)
         self.feedforward = FeedForward(
