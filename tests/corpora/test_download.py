@@ -60,7 +60,7 @@ def handler_for(served: Served) -> type[BaseHTTPRequestHandler]:
             if status < 400:
                 self.wfile.write(body[: served.cuts.pop(0)] if served.cuts else body)
 
-        def log_message(self, *arguments: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             """Stay silent."""
 
     return Handler

@@ -290,6 +290,8 @@ def test_addresses_go_through_fsspec(tmp_path):
         texts("memory://nothing/here.txt")
     with pytest.raises(CorpusError, match="nonsense://x"):
         texts("nonsense://x")
+    with pytest.raises(CorpusError, match="https://127.0.0.1:9/x.txt"):  # or without the extra
+        texts("https://127.0.0.1:9/x.txt")
     memory.rm("/corpus-test", recursive=True)
 
 

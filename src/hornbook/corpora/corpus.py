@@ -27,19 +27,20 @@ from hornbook.settings import Settings
 class CorpusConfig(Settings):
     """Which text to train on, what one document is, and what is kept for validation."""
 
-    files: tuple[str, ...] = Field(("python-docs",), min_length=1)
+    files: tuple[str, ...] = Field(default=("python-docs",), min_length=1)
     """Where the text lies: files, folders, globs, addresses (https://, s3://, hf://), names of
     known corpora (python-docs, tinyshakespeare, the-verdict, akjv, tinystories; ./akjv is a file),
-    or - for standard input. Plain, .gz or .zst; .jsonl and .parquet give a document a row."""
+    or - for standard input. Plain, .gz or .zst; .jsonl and .parquet give a document a row. From a
+    folder, names ending in .txt, .md, .text, .jsonl and .parquet are read."""
 
     separate_by: Literal["auto", "file", "line", "blank_line", "separator"] = "auto"
     """What ends a document. auto: the rule of a known corpus; the separator, where it stands in
     the first MiB of a file; otherwise the end of the file."""
 
-    separator: str = Field("<|endoftext|>", min_length=1)
+    separator: str = Field(default="<|endoftext|>", min_length=1)
     """The text between two documents, under separate_by=separator; it is part of neither."""
 
-    field: str = Field("text", min_length=1)
+    field: str = Field(default="text", min_length=1)
     """The field of a .jsonl file, or the column of a .parquet file, that holds the text."""
 
     errors: Literal["strict", "replace"] = "strict"
@@ -51,7 +52,7 @@ class CorpusConfig(Settings):
     run; contiguous: the last part; random: by the seed. auto: by_document from 100 different
     documents on, else contiguous."""
 
-    validation_fraction: float = Field(0.1, ge=0.0, lt=1.0)
+    validation_fraction: float = Field(default=0.1, ge=0.0, lt=1.0)
     """The share of the text that is kept for validation; 0 keeps none [0 to 1]."""
 
 
