@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hornbook.cli.words import sort_words
+from hornbook.errors import HornbookError
 
 
 def config(
@@ -37,11 +38,11 @@ def config(
     """
     names, overrides = sort_words(words or ())
     if len(names) > 1:
-        raise typer.BadParameter(
+        raise HornbookError(
             f"{names[1]!r} is no setting (write key=value), and the preset is {names[0]!r} already."
         )
     if presets and (words or file):
-        raise typer.BadParameter("--presets lists the presets and takes nothing else.")
+        raise HornbookError("--presets lists the presets and takes nothing else.")
     from hornbook.runs.config_text import config_text
     from hornbook.runs.resolution import resolve
 

@@ -192,7 +192,11 @@ def _setting_facts(run: Run) -> Iterator[tuple[str, str]]:
     except ConfigError:  # a later hornbook may have other presets
         base, name = None, ""
     changed = differences(base or RunConfig(), run.config)
-    lines = [f"{key} = {_toml(new)}" for key, (_, new) in changed.items() if new is not None]
+    lines = [
+        f"{key} = {_toml(new)}"
+        for key, (old, new) in changed.items()
+        if new is not None and old != "auto"  # what auto became was nobody's choice
+    ]
     yield "settings", f"those of {name or 'the defaults'}" + (", except:" if lines else "")
     for line in lines:
         yield "", line

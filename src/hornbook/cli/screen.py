@@ -136,9 +136,8 @@ class Pace:
         if step > first and now > began:
             words.append(f"{(tokens - before) / (now - began):,.0f} tokens/s")
             if self.steps:
-                words.append(
-                    f"{duration((self.steps - step) * (now - began) / (step - first))} left"
-                )
+                left = (self.steps - step) * (now - began) / (step - first)
+                words.append(f"{duration(left)} left")
         return ", ".join(words)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornbook.errors import TokenizerError
+from hornbook.errors import HornbookError, TokenizerError
 
 if TYPE_CHECKING:
     from hornbook.tokenizers import Tokenizer
@@ -56,7 +56,7 @@ def encode(
       hornbook tokenizer encode runs/poems-tiny --file poem.txt --ids
     """
     if (text is None) == (file is None):
-        raise typer.BadParameter("Give either a TEXT (- for standard input) or --file FILE.")
+        raise HornbookError("Give either a TEXT (- for standard input) or --file FILE.")
     from hornbook.tokenizers import Tokenizer
 
     opened = Tokenizer.load(tokenizer)

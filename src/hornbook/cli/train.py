@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornbook.cli.words import sort_words
-from hornbook.errors import RunError
+from hornbook.errors import HornbookError, RunError
 
 if TYPE_CHECKING:
     from hornbook.runs.run import Run
@@ -123,7 +123,7 @@ def _refuse_together(
 ) -> None:
     """Refuse wishes that contradict each other, before anything heavy is loaded."""
     if resume is not None and origin is not None:
-        raise typer.BadParameter(
+        raise HornbookError(
             "--resume goes on with a run, --from begins a new one from it: give one of them."
         )
     chosen = "--resume" if resume is not None else "--from" if origin is not None else None
@@ -133,12 +133,12 @@ def _refuse_together(
         name for name, value in (("--preset", preset), ("--config", config)) if value is not None
     ]
     if given:
-        raise typer.BadParameter(
+        raise HornbookError(
             f"{' and '.join(given)} cannot be used with {chosen}: the settings are those of the "
             "run. Change single ones with key=value."
         )
     if resume is not None and out is not None:
-        raise typer.BadParameter(
+        raise HornbookError(
             "--out cannot be used with --resume: a run goes on in its own folder. To train on in "
             "a new one, use --from."
         )
