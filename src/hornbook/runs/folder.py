@@ -80,10 +80,13 @@ def open_folder(path: Path | str) -> RunFolder:
     folder = RunFolder(Path(path))
     if folder.is_run():
         return folder
-    what = "there is no such folder" if not folder.path.exists() else "it holds no run.toml"
-    parent = folder.path.parent if str(path) not in {"", "."} else Path("runs")
-    nearby = (
-        sorted(p.parent.as_posix() for p in parent.glob("*/run.toml")) if parent.is_dir() else []
+    place = folder.path
+    what = "it holds no run.toml" if place.is_dir() else "there is no such folder"
+    nearby = sorted(
+        found.parent.as_posix()
+        for around in (place, place.parent)
+        if around.is_dir()
+        for found in around.glob("*/run.toml")
     )
     hint = f" Runs nearby: {', '.join(nearby[:8])}." if nearby else ""
     raise RunError(f"{path} is not a run: {what}.{hint}")
