@@ -22,6 +22,8 @@ from hornbook.errors import HornbookError
 _MISTAKE = 2
 _STOPPED = 130
 _NOBODY_READS = 141
+_FAILING = {"strict", "surrogateescape"}
+"""Ways of writing to a stream that raise for characters that its encoding lacks."""
 
 
 class CommandLine(TyperGroup):
@@ -102,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         # A model may write characters that the terminal's encoding cannot: show them as "?".
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in _FAILING:
             stream.reconfigure(errors="replace")
     app(args=None if arguments is None else list(arguments), prog_name="hornbook")
 

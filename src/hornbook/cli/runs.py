@@ -78,7 +78,10 @@ def show(
     if svg is not None:
         from hornbook.inspection import draw_loss_curve
 
-        draw_loss_curve(opened, svg)
+        try:
+            draw_loss_curve(opened, svg)
+        except OSError as error:
+            raise RunError(f"{svg} cannot be written: {error.strerror or error}.") from error
 
 
 def parameter_count(checkpoint: Checkpoint) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from hornbook.listener import Listener, Progress
@@ -86,13 +86,13 @@ class ScreenListener(Listener):
         """Bring the training line up to date."""
         self._pace.add(self._clock(), step, loss, tokens)
         if self._training is None:
-            self._training = self._draw("training", self._pace.steps)
+            self._training = self._draw("training", self._pace.steps, bar_title="")
         self._training.show(step, self._pace.describe)
 
-    def _draw(self, title: str, total: int | None) -> _Drawn:
+    def _draw(self, title: str, total: int | None, bar_title: str | None = None) -> _Drawn:
         if self._bars is None:
             return _PlainLines(self._clock, lambda text: self._line(f"{title}: {text}"))
-        return _Bar(self._clock, self._bars, title, total)
+        return _Bar(self._clock, self._bars, title if bar_title is None else bar_title, total)
 
     def _line(self, text: str, style: str = "") -> None:
         text = visible(text)
@@ -227,8 +227,9 @@ class _Details(ProgressColumn):
 def _bars(console: Console) -> Bars:
     return Bars(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        _Details(),
+        BarColumn(bar_width=12),
+        # Folding it would push lines down the screen at every refresh.
+        _Details(table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=console,
         refresh_per_second=1 / LIVE_EVERY,
         transient=True,
