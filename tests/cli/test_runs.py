@@ -82,12 +82,12 @@ def test_show_is_the_same_after_an_interruption(
     assert found[0] != expected[0]
 
 
-def test_show_draws_the_loss_curve(
-    call: Any, refused: Any, finished_run: hornbook.Run, tmp_path: Path
-) -> None:
+def test_show_draws_the_loss_curve(call: Any, finished_run: hornbook.Run, tmp_path: Path) -> None:
     result = call("show", finished_run.path, "--svg", tmp_path / "loss.svg")
     assert result.exit_code == 0, result.output
     assert "<svg" in (tmp_path / "loss.svg").read_text()
+    nowhere = call("show", finished_run.path, "--svg", tmp_path / "absent" / "loss.svg")
+    assert (nowhere.exit_code, "cannot be written" in nowhere.stderr) == (2, True)
 
 
 def test_what_is_no_run_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -78,10 +78,7 @@ def show(
     if svg is not None:
         from hornbook.inspection import draw_loss_curve
 
-        try:
-            draw_loss_curve(opened, svg)
-        except OSError as error:
-            raise RunError(f"{svg} cannot be written: {error.strerror or error}.") from error
+        draw_loss_curve(opened, svg)
 
 
 def parameter_count(checkpoint: Checkpoint) -> int:
