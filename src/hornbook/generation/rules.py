@@ -114,9 +114,11 @@ def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     >>> draw(torch.tensor([[0.25, 0.0, 0.75]]).repeat(3, 1), torch.tensor([0.0, 0.25, 0.99]))
     tensor([0, 2, 2])
     """
-    cumulated = probabilities.double().cumsum(dim=-1)
+    # Apple's MPS has no float64; elsewhere it keeps the sums of large vocabularies exact.
+    number = torch.float32 if probabilities.device.type == "mps" else torch.float64
+    cumulated = probabilities.to(number).cumsum(dim=-1)
     # Scaling by the last sum makes up for rounding, so the search always lands inside.
-    wanted = uniforms.double().unsqueeze(-1) * cumulated[..., -1:]
+    wanted = uniforms.to(number).unsqueeze(-1) * cumulated[..., -1:]
     found = torch.searchsorted(cumulated, wanted, right=True).squeeze(-1)
     last_possible = probabilities.shape[-1] - 1 - (probabilities.flip(-1) > 0).int().argmax(dim=-1)
     return torch.minimum(found, last_possible)

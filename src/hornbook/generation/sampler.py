@@ -155,7 +155,7 @@ def generate_tokens(
             if config.temperature == 0:
                 chosen = logits.argmax(dim=-1)
             else:
-                numbers = torch.tensor([next(each) for each in uniforms], device=device)
+                numbers = torch.tensor([next(each) for each in uniforms]).to(device)
                 chosen = draw(next_token_probabilities(logits, config), numbers)
             ids = chosen.tolist()
         held = length if use_state else start

@@ -49,16 +49,17 @@ def evaluate(
         model: any language model.
         batches: the validation windows.
         byte_lengths: [vocab_size] ``int64``, bytes of text that each id stands for, 0 for
-            special tokens; on the model's device.
+            special tokens; on the CPU.
     """
     was_training = model.training
     model.eval()
     rows = max(1, LOGITS_AT_ONCE // (batches.context_length * model.vocab_size))
     nats, text_nats, tokens, text_bytes = 0.0, 0.0, 0, 0
     for batch in batches.batches(min(rows, 64)):
-        batch = batch.to(byte_lengths.device)
-        logits, _ = model(batch.tokens, positions=batch.positions, segments=batch.segments)
-        losses = loss_per_token(logits, batch.targets).double()
+        moved = batch.to(model.device)
+        logits, _ = model(moved.tokens, positions=moved.positions, segments=moved.segments)
+        # Sums are made on the CPU: in float64, which not every accelerator has.
+        losses = loss_per_token(logits, moved.targets).cpu().double()
         real = batch.targets != IGNORED_TARGET
         lengths = torch.where(real, byte_lengths[batch.targets.clamp(min=0)], 0)
         nats += losses.sum().item()

@@ -80,7 +80,7 @@ class TrainingLoop:
         self.model: LanguageModel = make_model(config, tokenizer)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         self.state = TrainingState()
-        self._byte_lengths = torch.tensor(tokenizer.byte_lengths(), device=device)
+        self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
         self._saved_step = 0
 
     def run(self) -> Outcome:
