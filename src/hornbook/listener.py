@@ -49,6 +49,9 @@ class Listener:
     def sampled(self, step: int, text: str) -> None:
         """The model in training wrote ``text`` after ``step`` steps."""
 
+    def training_began(self, step: int, last_step: int) -> None:
+        """Training begins after ``step`` steps and is to end after ``last_step``."""
+
     def stepped(self, step: int, loss: float, tokens: int) -> None:
         """One optimizer step ended: its number, its loss (nats per token), its real tokens."""
 

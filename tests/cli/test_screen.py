@@ -34,6 +34,7 @@ def drive(listener: ScreenListener, clock: Clock, seconds: float) -> None:
             for _ in range(10):
                 clock.now += seconds
                 progress.advance(1000)
+        listener.training_began(0, 20)
         for step in range(1, 11):
             clock.now += seconds
             listener.stepped(step, 3.0, 100)
@@ -45,7 +46,7 @@ def drive(listener: ScreenListener, clock: Clock, seconds: float) -> None:
 
 def test_a_pipe_gets_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    drive(ScreenListener(steps=20, clock=clock), clock, PLAIN_EVERY / 2)
+    drive(ScreenListener(clock=clock), clock, PLAIN_EVERY / 2)
     printed = capsys.readouterr()
     assert printed.out == ""
     lines = printed.err.splitlines()
@@ -76,7 +77,7 @@ def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
     clock = Clock()
-    drive(ScreenListener(steps=20, clock=clock), clock, LIVE_EVERY * 2)
+    drive(ScreenListener(clock=clock), clock, LIVE_EVERY * 2)
     shown = terminal.getvalue()
     assert "\x1b[" in shown
     assert "step 10: validation loss 2.000" in shown

@@ -71,7 +71,7 @@ def test_all_mistakes_come_in_one_report() -> None:
         ("model.dropout=1.5", "less than 1"),
         ("training.learning_rate=0", "greater than 0"),
         ("training.learning_rate=inf", "finite"),
-        ("training.device=gpu", "match"),
+        ("training.device=gpu", "cuda:N"),
         ("tokenizer.vocab_size=3", "257"),
         ("tokenizer.pattern=gpt3", "gpt2"),
         ("corpus.validation_fraction=1", "less than 1"),

@@ -37,18 +37,14 @@ class ScreenListener(Listener):
     """Draws what happens; use it as a context manager, so that the screen is left in order.
 
     Args:
-        steps: the last step of a training that may follow, to tell the time left.
         clock: gives the time; for tests.
     """
 
-    def __init__(
-        self, *, steps: int | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bars = _bars(self._console) if on_terminal(sys.stderr) else None
-        self._running = 0
-        self._pace = Pace(steps)
+        self._pace = Pace(None)
         self._training: _Drawn | None = None
 
     def __enter__(self) -> ScreenListener:
@@ -81,6 +77,10 @@ class ScreenListener(Listener):
         """Show what the model wrote, set in from the left."""
         lines = "\n".join(f"    {line}" for line in text.splitlines())
         self._line(f"step {step:,}, a sample:\n{lines}")
+
+    def training_began(self, step: int, last_step: int) -> None:
+        """Remember where training ends, to tell the time left."""
+        self._pace = Pace(last_step)
 
     def stepped(self, step: int, loss: float, tokens: int) -> None:
         """Bring the training line up to date."""

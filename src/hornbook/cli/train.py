@@ -62,55 +62,30 @@ def train(
     """
     corpora, overrides = sort_words(words or ())
     _refuse_together(corpora, preset, config, out, resume, origin)
-    from hornbook.training import Interrupted
+    from hornbook.cli.screen import ScreenListener
+    from hornbook.training import Interrupted, fork
+    from hornbook.training import resume as go_on
+    from hornbook.training import train as begin
 
     try:
-        if resume is not None:
-            run = _resume(resume, overrides)
-        elif origin is not None:
-            run = _fork(origin, out, overrides)
-        else:
-            run = _train(corpora, preset or DEFAULT_PRESET, config, out, overrides)
+        with ScreenListener() as listener:
+            if resume is not None:
+                run = go_on(resume, overrides=overrides, listener=listener)
+            elif origin is not None:
+                run = fork(origin, out=out, overrides=overrides, listener=listener)
+            else:
+                run = begin(
+                    *corpora,
+                    preset=preset or DEFAULT_PRESET,
+                    config=config,
+                    out=out,
+                    overrides=overrides,
+                    listener=listener,
+                )
     except Interrupted as stop:
         print(f"hornbook: {stop}", file=sys.stderr)
         raise typer.Exit(128 + (stop.outcome.signal or 0)) from None
     _present(run)
-
-
-def _train(
-    corpora: list[str], preset: str, config: Path | None, out: Path | None, overrides: list[str]
-) -> Run:
-    from hornbook.cli.screen import ScreenListener
-    from hornbook.runs.resolution import resolve
-    from hornbook.training import train
-
-    steps = resolve(preset=preset, file=config, overrides=overrides).training.steps
-    with ScreenListener(steps=steps) as listener:
-        return train(
-            *corpora, preset=preset, config=config, out=out, overrides=overrides, listener=listener
-        )
-
-
-def _resume(place: str, overrides: list[str]) -> Run:
-    from hornbook.cli.screen import ScreenListener
-    from hornbook.runs.folder import open_folder
-    from hornbook.runs.resolution import resolve
-    from hornbook.training import resume
-
-    config = resolve(base=open_folder(place).read_config(), overrides=overrides)
-    with ScreenListener(steps=config.training.steps) as listener:
-        return resume(place, overrides=overrides, listener=listener)
-
-
-def _fork(address: str, out: Path | None, overrides: list[str]) -> Run:
-    from hornbook.cli.screen import ScreenListener
-    from hornbook.runs.resolution import resolve
-    from hornbook.runs.run import open_run
-    from hornbook.training import fork
-
-    config = resolve(base=open_run(address).config, overrides=overrides)
-    with ScreenListener(steps=config.training.steps) as listener:
-        return fork(address, out=out, overrides=overrides, listener=listener)
 
 
 def _refuse_together(

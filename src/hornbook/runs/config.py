@@ -7,9 +7,10 @@ file and ``key=value`` words become a ``RunConfig`` is told in ``resolution``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hornbook.corpora import CorpusConfig
 from hornbook.data import DataConfig
@@ -74,8 +75,15 @@ class TrainingConfig(Settings):
     sample_prompt: str = ""
     """What those samples go on from; empty means the start of a document."""
 
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str = "auto"
     """Where to train: auto (an accelerator if there is one), cpu, cuda, cuda:1, mps."""
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError("should be auto, cpu, mps, cuda, or cuda:N for the N-th card")
+        return device
 
     def conflicts(self) -> Iterator[Problem]:
         """Yield a problem for a warm-up or a micro-batch that is longer than the whole."""

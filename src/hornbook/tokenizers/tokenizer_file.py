@@ -112,7 +112,10 @@ def read_fields(path: Path) -> StoredFields:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise TokenizerError(f"{path}: cannot be read: {error.strerror}") from error
+        raise TokenizerError(
+            f"{path}: cannot be read: {error.strerror}. Give a tokenizer.json, or the folder of a "
+            "run that has one."
+        ) from error
     try:
         document = json.loads(content.decode("utf-8"))
     except json.JSONDecodeError as error:

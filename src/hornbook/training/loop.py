@@ -105,6 +105,7 @@ class TrainingLoop:
         optimizer = make_optimizer(self.config, self.model)
         if newest is not None:
             load_optimizer_tensors(optimizer, self.model, newest.optimizer_tensors())
+        self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption:
             while self.state.step < self.last_step and interruption.requested is None:
                 self._one_step(optimizer)
