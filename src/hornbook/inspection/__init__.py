@@ -1,10 +1,29 @@
-"""A run in, pictures and pages out: everything drawn comes from the run's own files.
+"""A run made visible: the picture of its loss, and one page that tells all of it.
 
-Read in this order: ``loss_curve`` (one picture: losses over steps, with what the model wrote
-pinned to them), ``report`` (one page that needs no network).
+    draw_loss_curve(run, Path("loss.svg"))      # what the README shows
+    write_report(run)                           # report.html in the run's folder
+
+Read in this order: ``history`` (the numbers and samples that a run wrote down), ``lines``
+(text of any script fitted into a box), ``layout`` (where on the picture each thing goes),
+``loss_curve`` (the picture), ``page`` (the look of a page), ``report`` (what stands on it). They
+read a run and write nothing but these files. matplotlib is loaded when a picture is drawn.
 """
 
-from hornbook.inspection.loss_curve import draw_loss_curve, loss_curve_svg
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from hornbook.inspection.report import write_report
 
-__all__ = ["draw_loss_curve", "loss_curve_svg", "write_report"]
+if TYPE_CHECKING:
+    from hornbook.inspection.loss_curve import draw_loss_curve
+
+__all__ = ["draw_loss_curve", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "draw_loss_curve":
+        raise AttributeError(f"module 'hornbook.inspection' has no attribute {name!r}")
+    from hornbook.inspection.loss_curve import draw_loss_curve
+
+    return draw_loss_curve

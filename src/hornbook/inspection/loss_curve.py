@@ -1,198 +1,268 @@
-"""One picture of a run: its losses over the steps, and what the model wrote on the way.
+"""The picture of a run: its losses over the steps, and beneath them what the model wrote.
 
-    draw_loss_curve(open_run("runs/poems-tiny"), Path("loss.svg"))
-
-Up to three samples (the first, a middle one, the last) stand below the curve, each under a
-number that marks its step. The same run gives the same bytes.
+The same run gives the same bytes. Text stays text in an SVG, so that the reader's screen
+brings the letters of every script; only boxes and lines have fixed places (``layout``).
+This is the one file that loads matplotlib.
 """
 
 from __future__ import annotations
 
+import html
 import io
-import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.path import Path as Outline
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hornbook.durable import write_durably
 from hornbook.errors import RunError
+from hornbook.inspection import layout as at
+from hornbook.inspection.history import History, parameter_count, read_history, vocabulary
+from hornbook.inspection.layout import Card, Layout, lay_out
+from hornbook.inspection.lines import clean, shortened
 from hornbook.runs.run import Run
 
-if TYPE_CHECKING:  # matplotlib takes longer to import than most commands take to run
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-SUFFIXES = (".svg", ".png")
-INK, QUIET, PAPER = "#1f2933", "#7b8794", "#fffdf8"
-TRAINING, VALIDATION = "#9db8d2", "#0b5394"
-SAMPLE_COLUMNS = 40
-"""Characters in one line of a sample: what fits into a third of the picture."""
-SAMPLE_LINES = 9
+PAPER, CARD, GRID = "#fdfdfb", "#f3f4f7", "#e4e6ea"
+INK, MUTED = "#1d2530", "#626c7a"
+TRAINING, VALIDATION = "#8fb3d9", "#c8501e"
+PINS = ("#6b5bb0", "#4c3d93", "#2f2370")
+"""One hue from light to dark, as the model learns."""
+SHARPNESS = 200
+"""Dots per inch of a PNG."""
 
 
 def draw_loss_curve(run: Run, path: Path) -> None:
-    """Draw the run's picture into ``path``, as SVG or PNG by its suffix.
+    """Draw training and validation loss, the best point, and samples pinned to their steps.
+
+    Args:
+        run: the run.
+        path: the picture's file; its suffix, ``.svg`` or ``.png``, says the format.
 
     Raises:
-        RunError: when the suffix is another one, the run has no measurements yet, or the
-            file cannot be written.
+        RunError: when the suffix is another, the run has no loss yet, or the file cannot be
+            written.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise RunError(f"{path}: pictures are drawn as .svg or .png; choose one of these endings.")
-    picture = _rendered(run, suffix[1:])
+    path = Path(path)
+    if path.suffix.lower() not in {".svg", ".png"}:
+        raise RunError(f"{path} should end in .svg or .png, which say how it is drawn.")
+    if path.suffix.lower() == ".svg":
+        content = ('<?xml version="1.0" encoding="utf-8"?>\n' + loss_curve_svg(run)).encode()
+    else:
+        content = _drawn(run, read_history(run), "png")
     try:
-        write_durably(path, picture)
+        write_durably(path, content)
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def loss_curve_svg(run: Run) -> str:
-    """The same picture as the text of an ``<svg>`` element, to stand inside a page.
+def loss_curve_svg(run: Run, story: History | None = None) -> str:
+    """The same picture as an ``<svg>`` element, to stand inside a page.
+
+    Args:
+        run: the run.
+        story: its history, if somebody has read it already.
 
     Raises:
-        RunError: when the run has no measurements yet.
+        RunError: when the run has no loss yet.
     """
-    picture = _rendered(run, "svg").decode("utf-8")
-    return picture[picture.index("<svg") :]
+    text = _drawn(run, story or read_history(run), "svg").decode("utf-8")
+    label = html.escape(f"Loss over the training steps of {clean(run.name)}")
+    head = f'<svg role="img" aria-label="{label}" xml:space="preserve" '
+    return text[text.index("<svg ") :].replace("<svg ", head, 1)
 
 
-def chosen_samples(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first, the middle and the last sample, or all if there are fewer than four.
-
-    >>> [s["step"] for s in chosen_samples([{"step": n} for n in (10, 20, 30, 40, 50)])]
-    [10, 30, 50]
-    """
-    if len(samples) <= 3:
-        return samples
-    return [samples[0], samples[len(samples) // 2], samples[-1]]
-
-
-def wrapped(text: str, columns: int = SAMPLE_COLUMNS, lines: int = SAMPLE_LINES) -> str:
-    """Fold a sample into a block of at most ``lines`` lines; what is left out ends in ``…``.
-
-    >>> wrapped("one two three four", columns=9, lines=2)
-    'one two\\nthree …'
-    """
-    visible = "".join(c if c == "\n" or c.isprintable() else "·" for c in text)
-    folded: list[str] = []
-    for line in visible.split("\n"):
-        folded += textwrap.wrap(line, columns, drop_whitespace=True) or [""]
-    # Empty lines tell little and take room: keep one of several.
-    kept = [line for i, line in enumerate(folded) if line or (i and folded[i - 1])]
-    if len(kept) > lines:
-        kept = kept[:lines]
-        kept[-1] = textwrap.shorten(f"{kept[-1]} {'x' * columns}", columns, placeholder=" …")
-    return "\n".join(kept)
-
-
-def _rendered(run: Run, format: str) -> bytes:
-    metrics = run.metrics()
-    if not metrics:
-        raise RunError(f"{run.path} has no measurements yet; train it first.")
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    # The salt makes the names inside an SVG the same every time; its text stays text.
-    settings: Any = {
-        "svg.hashsalt": "hornbook",
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.monospace": ["DejaVu Sans Mono"],
-        "font.size": 9,
-    }
-    with matplotlib.rc_context(settings):
-        samples = chosen_samples(list(run.folder.samples.entries()))
-        figure = Figure(figsize=(9, 5.4 if samples else 3.4), facecolor=PAPER)
-        bottom = 0.47 if samples else 0.16
-        axes = figure.add_axes((0.075, bottom, 0.895, 0.90 - bottom))
-        _draw_losses(axes, metrics, run.name)
-        _draw_samples(figure, axes, samples)
-        picture = io.BytesIO()
-        plain = {"Date": None} if format == "svg" else {"Software": None}
-        figure.savefig(picture, format=format, dpi=160, facecolor=PAPER, metadata=plain)
-    return picture.getvalue()
-
-
-def _draw_losses(axes: Axes, metrics: list[dict[str, Any]], name: str) -> None:
-    trained = [(m["step"], m["training_loss"]) for m in metrics if "training_loss" in m]
-    measured = [m for m in metrics if "validation_loss" in m]
-    if trained:
-        steps, losses = zip(*trained, strict=True)
-        axes.plot(steps, losses, color=TRAINING, lw=1.6, label="training", marker=_dot(steps))
-    title = name
-    if measured:
-        steps = [m["step"] for m in measured]
-        losses = [m["validation_loss"] for m in measured]
-        axes.plot(steps, losses, color=VALIDATION, lw=1.8, marker="o", ms=3.5, label="validation")
-        best = min(measured, key=lambda m: m["validation_loss"])
-        axes.plot(
-            [best["step"]],
-            [best["validation_loss"]],
-            "o",
-            ms=9,
-            mfc="none",
-            mec=VALIDATION,
-            mew=1.4,
+def _drawn(run: Run, story: History, form: str) -> bytes:
+    if not story.curve:
+        raise RunError(
+            f"{run.path} has no loss to draw yet; train it with: hornbook train --resume {run.path}"
         )
-        bits = best.get("bits_per_byte")
-        size = f" = {bits:.3f} bits per byte" if bits is not None else ""
-        title += (
-            f" — best {best['validation_loss']:.3f} nats per token{size}, step {best['step']:,}"
-        )
-    axes.set_title(title, loc="left", color=INK, fontsize=10, pad=8)
-    axes.set_xlabel("step", color=QUIET, labelpad=1)
-    axes.set_ylabel("loss, nats per token", color=QUIET)
-    axes.set_facecolor(PAPER)
-    axes.tick_params(colors=QUIET, length=3)
-    axes.grid(axis="y", color="#e4e0d6", lw=0.8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#cfc9bb")
-    if trained or measured:
-        axes.legend(loc="upper right", frameon=False, labelcolor=INK)
+    buffer = io.BytesIO()
+    with _own_style():
+        figure = _figure(run, story)
+        names = ("Creator", "Date", "Format", "Type") if form == "svg" else ("Software",)
+        unsaid: dict[str, Any] = {name: None for name in names}
+        figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=unsaid)
+    return buffer.getvalue()
 
 
-def _draw_samples(figure: Figure, axes: Axes, samples: list[dict[str, Any]]) -> None:
-    width = 0.895 / 3
-    for number, sample in enumerate(samples):
-        step = sample["step"]
-        axes.axvline(step, color="#d08770", lw=0.9, ls=(0, (2, 2)), zorder=0)
-        # The mark stands above the curve's frame, so it never covers a loss.
-        axes.annotate(
-            str(number + 1),
-            (step, 1.0),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            color=PAPER,
-            bbox={"boxstyle": "circle,pad=0.25", "fc": "#b5583a", "ec": "none"},
-            annotation_clip=False,
+@contextmanager
+def _own_style() -> Iterator[None]:
+    """matplotlib's own defaults with ours over them, whatever its user has set; then back."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # Letters that the fonts here lack: the reader's screen has them, or shows a box.
+        warnings.filterwarnings("ignore", message=r"(?s).*(Glyph|font).*")
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": "hornbook",
+                "font.family": "sans-serif",
+                "font.sans-serif": ["DejaVu Sans", "Verdana"],
+                "font.monospace": ["DejaVu Sans Mono", "Menlo", "Consolas"],
+                "text.color": INK,
+                "text.parse_math": False,
+                "axes.unicode_minus": False,
+            }
         )
-        left = 0.075 + number * width
-        figure.text(
+        yield
+
+
+def _figure(run: Run, story: History) -> Figure:
+    plan = lay_out(story)
+    figure = Figure(figsize=(at.WIDTH / 72, plan.height / 72), facecolor=PAPER)
+    page = figure.add_axes((0.0, 0.0, 1.0, 1.0), zorder=0)
+    page.set(xlim=(0, at.WIDTH), ylim=(plan.height, 0))
+    page.set_axis_off()
+    chart = figure.add_axes(
+        (
+            at.CHART_LEFT / at.WIDTH,
+            1 - (at.CHART_TOP + at.CHART_HEIGHT) / plan.height,
+            at.CHART_WIDTH / at.WIDTH,
+            at.CHART_HEIGHT / plan.height,
+        ),
+        zorder=1,
+        facecolor="none",
+    )
+    _draw_heading(page, run, story)
+    _draw_chart(chart, story, plan)
+    for index, card in enumerate(plan.cards):
+        colour = PINS[index + (len(PINS) - len(plan.cards))]
+        _draw_pin(page, card, plan, colour)
+        _draw_card(page, card, plan, colour)
+        chart.plot(card.step, card.loss, "o", color=colour, markersize=5.5, clip_on=False)
+    return figure
+
+
+def _draw_heading(page: Axes, run: Run, story: History) -> None:
+    title = shortened(clean(run.name), 56)
+    page.text(at.MARGIN, 31, title, fontsize=13.5, fontweight="bold", va="baseline")
+    facts = [run.config.model.kind.replace("_", " ")]
+    parameters = parameter_count(run)
+    if parameters is not None:
+        facts.append(f"{parameters:,} parameters")
+    words = vocabulary(run)
+    if words is not None:
+        facts.append(words)
+    if story.tokens_seen:
+        facts.append(f"{story.tokens_seen:,} tokens seen")
+    page.text(at.MARGIN, 48, "  ·  ".join(facts), fontsize=9, color=MUTED, va="baseline")
+
+
+def _draw_chart(chart: Axes, story: History, plan: Layout) -> None:
+    chart.set(xlim=(0, plan.last_step), ylim=(plan.lowest, plan.highest))
+    chart.set_ylabel("loss [nats per token]", fontsize=9, color=MUTED, labelpad=8)
+    chart.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    chart.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    chart.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    chart.tick_params(length=0, pad=7, labelsize=9, labelcolor=MUTED)
+    # The numbers of the steps stand on paper, so that a pin passes behind them.
+    for label in chart.get_xticklabels():
+        label.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 1.5})
+    chart.grid(axis="y", color=GRID, linewidth=0.8)
+    chart.set_axisbelow(True)
+    for side in ("left", "right", "top"):
+        chart.spines[side].set_visible(False)
+    chart.spines["bottom"].set_color("#b9bfc8")
+    chart.annotate(
+        "step",
+        xy=(0, 0),
+        xycoords="axes fraction",
+        xytext=(-10, -7),
+        textcoords="offset points",
+        fontsize=9,
+        color=MUTED,
+        ha="right",
+        va="top",
+    )
+    _draw_curves(chart, story)
+    _draw_legend(chart)
+
+
+def _draw_curves(chart: Axes, story: History) -> None:
+    if story.training:
+        x, y = zip(*((p.step, p.loss) for p in story.training), strict=True)
+        mark = "o" if len(x) == 1 else ""
+        label = "training loss" if story.best else f"training loss, at last {y[-1]:.3f}"
+        width = 1.6 if len(x) <= 200 else 1.0
+        style = {"linewidth": width, "marker": mark, "markersize": 4, "clip_on": False}
+        chart.plot(x, y, color=TRAINING, label=label, **style)
+    if story.validation and story.best is not None:
+        x, y = zip(*((p.step, p.loss) for p in story.validation), strict=True)
+        mark = "o" if len(x) <= 40 else ""
+        style = {"linewidth": 2, "marker": mark, "markersize": 4, "clip_on": False}
+        chart.plot(x, y, color=VALIDATION, label="validation loss", **style)
+        reading = f"best at step {story.best.step:,}: {story.best.loss:.3f} nats per token"
+        if story.best_bits_per_byte is not None:
+            reading += f" = {story.best_bits_per_byte:.3f} bits per byte"
+        chart.plot(
+            story.best.step,
+            story.best.loss,
+            linestyle="none",
+            marker="o",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgecolor=VALIDATION,
+            markeredgewidth=1.6,
+            clip_on=False,
+            label=reading,
+        )
+
+
+def _draw_legend(chart: Axes) -> None:
+    chart.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.02),
+        borderaxespad=0,
+        borderpad=0,
+        ncols=3,
+        columnspacing=1.6,
+        handlelength=1.6,
+        handletextpad=0.6,
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _draw_pin(page: Axes, card: Card, plan: Layout, colour: str) -> None:
+    """From the curve straight down, and under the numbers over to the card."""
+    x, y = plan.place(card.step, card.loss)
+    foot = at.CHART_TOP + at.CHART_HEIGHT + 22
+    end = (card.left + card.width / 2, plan.cards_top)
+    middle = (foot + end[1]) / 2
+    outline = Outline(
+        [(x, y), (x, foot), (x, middle), (end[0], middle), end],
+        [Outline.MOVETO, Outline.LINETO, Outline.CURVE4, Outline.CURVE4, Outline.CURVE4],
+    )
+    page.add_patch(PathPatch(outline, facecolor="none", edgecolor=colour, linewidth=1, alpha=0.55))
+
+
+def _draw_card(page: Axes, card: Card, plan: Layout, colour: str) -> None:
+    box = FancyBboxPatch(
+        (card.left, plan.cards_top),
+        card.width,
+        plan.cards_height,
+        boxstyle="round,pad=0,rounding_size=5",
+        facecolor=CARD,
+        edgecolor="none",
+    )
+    page.add_patch(box)
+    left, top = card.left + at.CARD_PADDING, plan.cards_top
+    page.text(left, top + 17, f"after step {card.step:,}", fontsize=9, color=colour, weight="bold")
+    for number, line in enumerate(card.lines, start=1):
+        page.text(
             left,
-            0.355,
-            f"{number + 1}  step {step:,}",
-            color="#b5583a",
-            fontsize=8.5,
-            weight="bold",
-        )
-        text = wrapped(f"{sample.get('prompt', '')}{sample.get('text', '')}".strip())
-        figure.text(
-            left,
-            0.335,
-            text,
-            color=INK,
-            fontsize=6.6,
+            top + at.CARD_HEAD + number * at.LINE_HEIGHT,
+            line,
             family="monospace",
-            va="top",
-            linespacing=1.35,
+            fontsize=at.TEXT_SIZE,
+            clip_path=box,
+            clip_on=True,
         )
-
-
-def _dot(steps: tuple[int, ...]) -> str:
-    return "o" if len(steps) == 1 else ""

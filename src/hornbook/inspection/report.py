@@ -1,175 +1,246 @@
-"""``report.html``: everything there is to know of a run, on one page that needs no network."""
+"""``report.html``: everything that a run knows about itself, on one page.
+
+A run may be young, or damaged in places; the page says what there is and leaves out the rest.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hornbook.durable import write_durably
 from hornbook.errors import HornbookError, RunError
-from hornbook.inspection.loss_curve import loss_curve_svg
+from hornbook.inspection.history import History, parameter_count, read_history, vocabulary
+from hornbook.inspection.page import Markup, element, facts, joined, page, table
+from hornbook.runs.checkpoints import Checkpoint
 from hornbook.runs.config import RunConfig
+from hornbook.runs.manifest import Session
 from hornbook.runs.resolution import differences
 from hornbook.runs.run import Run
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2933; --quiet: #66707c; --paper: #fffdf8;
-  --line: #ddd6c8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e1d6; --quiet: #a39e93;
-  --paper: #1c1b19; --line: #3d3a35; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left;
-  vertical-align: top; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { font-weight: 600; color: var(--quiet); } td.number { text-align: right; }
-pre { white-space: pre-wrap; border-left: 3px solid var(--line); padding-left: .8rem; }
-svg { max-width: 100%; height: auto; } .quiet { color: var(--quiet); }
-"""
+_MEASURED = {
+    "step": "step",
+    "epoch": "epoch",
+    "tokens_seen": "tokens seen",
+    "training_loss": "training loss",
+    "validation_loss": "validation loss",
+    "bits_per_byte": "bits per byte",
+    "learning_rate": "learning rate",
+    "gradient_norm": "gradient norm",
+    "tokens_per_second": "tokens/s",
+}
+"""The columns of the measurements, by their name in ``metrics.jsonl``."""
+_DIGITS = {
+    "epoch": ".2f",
+    "learning_rate": ".2e",
+    "gradient_norm": ".2f",
+    "tokens_per_second": ",.0f",
+}
+_NOTHING = "–"
 
 
 def write_report(run: Run) -> Path:
     """Write ``report.html`` into the run's folder; returns its path.
 
-    A run that has no measurements, samples or checkpoints yet gets a page that says so.
-
     Raises:
-        RunError: when the run is damaged or the file cannot be written.
+        RunError: when ``run.toml`` or ``manifest.json`` is damaged, or the report cannot be
+            written.
     """
-    parts = [
-        f"<h1>{escape(run.name)}</h1>",
-        _facts(run),
-        _section("Loss", _curve(run)),
-        _section("Measurements", _measurements(run)),
-        _section("Samples", _samples(run)),
-        _section("Settings that differ from the defaults", _settings(run)),
-        _section("Checkpoints", _checkpoints(run)),
-        _section("Sessions", _sessions(run)),
-    ]
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{escape(run.name)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
-    )
+    path = run.folder.report_file
+    content = page(run.name, _sections(run)).encode("utf-8")
     try:
-        write_durably(run.folder.report_file, page.encode("utf-8"))
+        write_durably(path, content)
     except OSError as error:
-        raise RunError(
-            f"{run.folder.report_file} cannot be written: {error.strerror or error}."
-        ) from error
-    return run.folder.report_file
+        raise RunError(f"{path} cannot be written: {error.strerror or error}.") from error
+    return path
 
 
-def _facts(run: Run) -> str:
-    config, split = run.config, run.manifest.split or {}
-    rows = [("model", config.model.kind), ("corpus", ", ".join(config.corpus.files))]
+def _sections(run: Run) -> Iterator[Markup]:
+    story = read_history(run)
+    yield element("h1", run.name)
+    yield element("p", _summary(run, story), kind="muted")
+    if story.curve:
+        # Only here is matplotlib needed, and loaded.
+        from hornbook.inspection.loss_curve import loss_curve_svg
+
+        yield element("figure", Markup(loss_curve_svg(run, story)))
+    yield facts(_facts(run, story))
+    yield from _samples(story)
+    yield from _measurements(story)
+    yield from _settings(run)
+    yield from _checkpoints(run, story)
+    yield from _sessions(run)
+
+
+def _summary(run: Run, story: History) -> str:
+    model = f"A {run.config.model.kind.replace('_', ' ')} model"
+    if not story.evaluations:
+        return f"{model} that is not trained yet."
+    text = f"{model} after {story.evaluations[-1]['step']:,} steps of training."
+    if story.best is not None:
+        text += f" Best validation loss: {story.best.loss:.3f} nats per token"
+        if story.best_bits_per_byte is not None:
+            text += f", {story.best_bits_per_byte:.3f} bits per byte"
+        text += f", after step {story.best.step:,}."
+    return text
+
+
+def _facts(run: Run, story: History) -> Iterator[tuple[str, object]]:
+    parameters = parameter_count(run)
+    weights = f", {parameters:,} parameters" if parameters is not None else ""
+    yield "model", f"{run.config.model.kind}{weights}"
+    yield "context length", f"{run.config.context_length:,} tokens"
+    words = vocabulary(run)
+    if words is not None:
+        yield "tokenizer", words
+    yield "corpus", joined(run.config.corpus.files, ", ")
+    split = run.manifest.split or {}
     for side in ("training", "validation"):
         counts = split.get(side)
-        if counts:
-            words = [f"{counts[unit]:,} {unit}" for unit in ("documents", "characters", "bytes")]
-            rows.append((f"{side} text", ", ".join(words)))
-    if run.folder.tokenizer_file.is_file():
-        rows.append(("vocabulary", f"{run.tokenizer.vocab_size:,} entries ({run.tokenizer.kind})"))
-    checkpoints = run.checkpoints()
-    if checkpoints:
-        state = checkpoints[-1].state()
-        rows.append(("steps", f"{state.step:,}"))
-        rows.append(("tokens seen", f"{state.tokens_seen:,}"))
-        rows.append(("time in training", f"{state.seconds:,.1f} s"))
+        if isinstance(counts, dict):
+            yield f"{side} text", ", ".join(f"{count:,} {unit}" for unit, count in counts.items())
+    if split:
+        yield "split", _split_text(split)
+    if run.manifest.fingerprints is not None:
+        for name, value in run.manifest.fingerprints.model_dump().items():
+            yield f"fingerprint of {name}", element("code", value)
+    if story.tokens_seen:
+        yield "tokens seen", f"{story.tokens_seen:,}"
+    if story.seconds:
+        yield "time in training steps", duration(story.seconds)
+    yield "preset", run.manifest.preset or "none"
+    yield "begun", run.manifest.created
     origin = run.manifest.forked_from
     if origin is not None:
-        rows.append(("forked from", f"{origin.run} at step {origin.step:,}"))
-    return _table((), rows)
-
-
-def _curve(run: Run) -> str:
-    try:
-        return loss_curve_svg(run)
-    except HornbookError:
-        return _nothing("nothing was measured yet")
-
-
-def _measurements(run: Run) -> str:
-    measured = [entry for entry in run.metrics() if "validation_loss" in entry]
-    if not measured:
-        return _nothing("no measurement on the validation side yet")
-    names = ("step", "epoch", "training_loss", "validation_loss", "bits_per_byte")
-    return _table(
-        [n.replace("_", " ") for n in names], [[e.get(n) for n in names] for e in measured]
-    )
-
-
-def _samples(run: Run) -> str:
-    entries = list(run.folder.samples.entries())
-    if not entries:
-        return _nothing("none yet")
-    return "\n".join(
-        f'<p class="quiet">step {entry["step"]:,}</p>'
-        f"<pre>{escape(str(entry.get('prompt', '')))}{escape(str(entry.get('text', '')))}</pre>"
-        for entry in entries
-    )
-
-
-def _settings(run: Run) -> str:
-    changed = differences(RunConfig(), run.config)
-    rows = [
-        (key, json.dumps(new, ensure_ascii=False), json.dumps(old, ensure_ascii=False))
-        for key, (old, new) in changed.items()
-        if new is not None
-    ]
-    return _table(("setting", "value", "default"), rows) if rows else _nothing("none")
-
-
-def _checkpoints(run: Run) -> str:
-    rows = []
-    for checkpoint in run.checkpoints():
-        try:
-            checksum = checkpoint.weights_checksum()
-        except HornbookError as error:
-            checksum = str(error)
-        rows.append((checkpoint.step, checksum))
-    return _table(("step", "SHA-256 of the weights"), rows) if rows else _nothing("none yet")
-
-
-def _sessions(run: Run) -> str:
-    rows = [
-        (
-            session.started,
-            session.from_step,
-            ", ".join(f"{name} {value}" for name, value in session.software.items()),
-            ", ".join(f"{name}: {value}" for name, value in session.hardware.items()),
+        changed = ", ".join(
+            f"{k} from {_json(a)} to {_json(b)}" for k, (a, b) in origin.changed.items()
         )
-        for session in run.manifest.sessions
-    ]
-    if not rows:
-        return _nothing("none yet")
-    return _table(("started", "from step", "software", "hardware"), rows)
+        yield (
+            "forked from",
+            f"{origin.run} at step {origin.step:,}; changed: {changed or 'nothing'}",
+        )
 
 
-def _section(title: str, body: str) -> str:
-    return f"<h2>{escape(title)}</h2>\n{body}"
+def _split_text(split: Mapping[str, Any]) -> str:
+    text = str(split.get("method", _NOTHING))
+    if split.get("divided_at") is not None:
+        text += f", one document divided at character {split['divided_at']:,}"
+    for key, what in (
+        ("duplicates_moved", "documents moved to training because the same text stands there"),
+        ("empty_dropped", "empty documents left out"),
+    ):
+        if split.get(key):
+            text += f"; {split[key]:,} {what}"
+    return text
 
 
-def _nothing(text: str) -> str:
-    return f'<p class="quiet">{escape(text)}</p>'
+def _samples(story: History) -> Iterator[Markup]:
+    if story.samples:
+        yield element("h2", "What it wrote")
+    for sample in story.samples:
+        prompt = [element("strong", sample.prompt)] if sample.prompt else []
+        head = element("h3", f"after step {sample.step:,}")
+        yield element("div", head, element("pre", *prompt, sample.text), kind="sample")
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    lines = [f"<tr>{head}</tr>"] if head else []
-    lines += [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows]
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
+def _measurements(story: History) -> Iterator[Markup]:
+    if not story.evaluations:
+        return
+    keys = [key for key in _MEASURED if any(key in entry for entry in story.evaluations)]
+    steps = [entry["step"] for entry in story.evaluations]
+    headers = [_MEASURED[key] for key in keys]
+    yield element("h2", "Measurements")
+    yield element(
+        "p", "Losses in nats per token; the best validation loss stands out.", kind="muted"
+    )
+    yield table(
+        headers,
+        ([_measured(entry, key) for key in keys] for entry in story.evaluations),
+        numbers=headers,
+        best=steps.index(story.best.step) if story.best is not None else None,
+    )
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "<td></td>"
+def _measured(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"<td>{escape(str(value))}</td>"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-    return f'<td class="number">{text}</td>'
+        return _NOTHING
+    return format(value, _DIGITS.get(key, ",d" if isinstance(value, int) else ".3f"))
+
+
+def _settings(run: Run) -> Iterator[Markup]:
+    yield element("h2", "Settings that differ from the defaults")
+    rows = [
+        (element("code", key), element("code", _json(default)), element("code", _json(value)))
+        for key, (default, value) in differences(RunConfig(), run.config).items()
+    ]
+    if rows:
+        yield table(["setting", "default", "this run"], rows)
+    else:
+        yield element("p", "None.")
+
+
+def _checkpoints(run: Run, story: History) -> Iterator[Markup]:
+    checkpoints = run.checkpoints()
+    yield element("h2", "Checkpoints")
+    if not checkpoints:
+        yield element("p", "None yet.")
+        return
+    best = story.best.step if story.best is not None else None
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    yield table(
+        ["step", "SHA-256 of the weights"],
+        ((f"{c.step:,}", element("code", _checksum(c))) for c in checkpoints),
+        numbers=["step"],
+        best=steps.index(best) if best in steps else None,
+    )
+
+
+def _checksum(checkpoint: Checkpoint) -> str:
+    try:
+        return checkpoint.weights_checksum()
+    except HornbookError as error:
+        return str(error)
+
+
+def _sessions(run: Run) -> Iterator[Markup]:
+    yield element("h2", "Sessions")
+    if not run.manifest.sessions:
+        yield element("p", "None yet.")
+        return
+    headers = ["from step", "started", "hardware", "software", "changed"]
+    rows = [_session(session) for session in run.manifest.sessions]
+    yield table(headers, rows, numbers=["from step"])
+
+
+def _session(session: Session) -> list[object]:
+    changed = (
+        f"{key}: {_json(old)} to {_json(new)}" for key, (old, new) in session.changed.items()
+    )
+    line_break = Markup("<br>")
+    return [
+        f"{session.from_step:,}",
+        session.started,
+        joined((f"{name}: {value}" for name, value in session.hardware.items()), line_break),
+        joined((f"{name} {value}" for name, value in session.software.items()), line_break),
+        joined(changed, line_break) or _NOTHING,
+    ]
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units.
+
+    >>> duration(7.26), duration(187), duration(3725)
+    ('7.3 s', '3 min 7 s', '1 h 2 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _json(value: Any) -> str:
+    return _NOTHING if value is None else json.dumps(value, ensure_ascii=False)
