@@ -54,7 +54,7 @@ def wrapped(text: str, width: int, limit: int) -> list[str]:
         width: the most cells of a line, at least 2.
         limit: the most lines; a last line that is not the end ends in ``…``.
 
-    >>> wrapped("to be or not to be", 9, 2)
+    >>> wrapped("to be or not to be", 8, 2)
     ['to be or', 'not to…']
     """
     lines: list[str] = []

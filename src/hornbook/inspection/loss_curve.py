@@ -76,7 +76,11 @@ def loss_curve_svg(run: Run, story: History | None = None) -> str:
     text = _drawn(run, story or read_history(run), "svg").decode("utf-8")
     label = html.escape(f"Loss over the training steps of {clean(run.name)}")
     head = f'<svg role="img" aria-label="{label}" xml:space="preserve" '
-    return text[text.index("<svg ") :].replace("<svg ", head, 1)
+    text = text[text.index("<svg ") :].replace("<svg ", head, 1)
+    # Indents are part of what the model wrote; old viewers read the attribute, new ones this.
+    return text.replace(
+        '<style type="text/css">', '<style type="text/css">text{white-space: pre}', 1
+    )
 
 
 def _drawn(run: Run, story: History, form: str) -> bytes:
@@ -88,7 +92,7 @@ def _drawn(run: Run, story: History, form: str) -> bytes:
     with _own_style():
         figure = _figure(run, story)
         names = ("Creator", "Date", "Format", "Type") if form == "svg" else ("Software",)
-        unsaid: dict[str, Any] = {name: None for name in names}
+        unsaid: dict[str, Any] = dict.fromkeys(names)
         figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=unsaid)
     return buffer.getvalue()
 

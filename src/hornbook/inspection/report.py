@@ -67,8 +67,8 @@ def _sections(run: Run) -> Iterator[Markup]:
 
         yield element("figure", Markup(loss_curve_svg(run, story)))
     yield facts(_facts(run, story))
-    yield from _samples(story)
     yield from _measurements(story)
+    yield from _samples(story)
     yield from _settings(run)
     yield from _checkpoints(run, story)
     yield from _sessions(run)
@@ -100,7 +100,7 @@ def _facts(run: Run, story: History) -> Iterator[tuple[str, object]]:
     for side in ("training", "validation"):
         counts = split.get(side)
         if isinstance(counts, dict):
-            yield f"{side} text", ", ".join(f"{count:,} {unit}" for unit, count in counts.items())
+            yield f"{side} text", ", ".join(_counted(n, what) for what, n in counts.items())
     if split:
         yield "split", _split_text(split)
     if run.manifest.fingerprints is not None:
@@ -123,6 +123,10 @@ def _facts(run: Run, story: History) -> Iterator[tuple[str, object]]:
         )
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
+
+
 def _split_text(split: Mapping[str, Any]) -> str:
     text = str(split.get("method", _NOTHING))
     if split.get("divided_at") is not None:
@@ -134,15 +138,6 @@ def _split_text(split: Mapping[str, Any]) -> str:
         if split.get(key):
             text += f"; {split[key]:,} {what}"
     return text
-
-
-def _samples(story: History) -> Iterator[Markup]:
-    if story.samples:
-        yield element("h2", "What it wrote")
-    for sample in story.samples:
-        prompt = [element("strong", sample.prompt)] if sample.prompt else []
-        head = element("h3", f"after step {sample.step:,}")
-        yield element("div", head, element("pre", *prompt, sample.text), kind="sample")
 
 
 def _measurements(story: History) -> Iterator[Markup]:
@@ -168,6 +163,15 @@ def _measured(entry: Mapping[str, Any], key: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _NOTHING
     return format(value, _DIGITS.get(key, ",d" if isinstance(value, int) else ".3f"))
+
+
+def _samples(story: History) -> Iterator[Markup]:
+    if story.samples:
+        yield element("h2", "What it wrote")
+    for sample in story.samples:
+        prompt = [element("strong", sample.prompt)] if sample.prompt else []
+        head = element("h3", f"after step {sample.step:,}")
+        yield element("div", head, element("pre", *prompt, sample.text), kind="sample")
 
 
 def _settings(run: Run) -> Iterator[Markup]:
