@@ -194,6 +194,8 @@ def _checkpoints(run: Run, story: History) -> Iterator[Markup]:
         return
     best = story.best.step if story.best is not None else None
     steps = [checkpoint.step for checkpoint in checkpoints]
+    if best in steps:
+        yield element("p", "The one with the best validation loss stands out.", kind="muted")
     yield table(
         ["step", "SHA-256 of the weights"],
         ((f"{c.step:,}", element("code", _checksum(c))) for c in checkpoints),
