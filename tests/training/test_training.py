@@ -116,7 +116,11 @@ def test_a_second_ctrl_c_ends_at_once(train_fast: Train, tmp_path: Path) -> None
 
 
 def test_dropout_resumes_exactly(train_fast: Train, tmp_path: Path) -> None:
-    settings = {"model.dropout": 0.3, "model.attention_dropout": 0.2, "training.micro_batch_size": 3}
+    settings = {
+        "model.dropout": 0.3,
+        "model.attention_dropout": 0.2,
+        "training.micro_batch_size": 3,
+    }
     whole = train_fast(tmp_path / "whole", **settings)
     with pytest.raises(hornbook.Interrupted):
         train_fast(tmp_path / "run", listener=StopAt(7), **settings)
