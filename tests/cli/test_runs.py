@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import hornbook
-from hornbook.cli.runs import parameter_count
 from hornbook.listener import Listener
 
 
@@ -53,7 +52,7 @@ def test_no_runs_says_how_to_make_one(
 
 
 def test_parameters_are_counted_from_the_file(finished_run: hornbook.Run) -> None:
-    assert parameter_count(finished_run.checkpoint) == finished_run.model.parameter_count()
+    assert finished_run.checkpoint.parameter_count() == finished_run.model.parameter_count()
 
 
 def test_show_says_what_a_run_is(call: Any, finished_run: hornbook.Run) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,18 +80,6 @@ def show(
         draw_loss_curve(opened, svg)
 
 
-def parameter_count(checkpoint: Checkpoint) -> int:
-    """How many numbers a checkpoint's weights are, from the head of their file alone."""
-    from safetensors import SafetensorError, safe_open
-
-    path = checkpoint.folder / "model.safetensors"
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-
-
 def _run_folders(folder: Path) -> list[Path]:
     """The folders of runs below ``folder``, or itself if it is one; half-made ones included."""
     if not folder.is_dir():
@@ -121,7 +108,7 @@ def _row(place: Path) -> list[str]:
     return [
         run.name,
         run.config.model.kind,
-        f"{parameter_count(newest):,}",
+        f"{newest.parameter_count():,}",
         f"{newest.step:,}",
         _number(best.get("validation_loss")),
         _number(best.get("bits_per_byte")),
@@ -137,7 +124,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     where it stopped.
     """
     checkpoints = run.checkpoints()
-    weights = f", {parameter_count(checkpoints[-1]):,} parameters" if checkpoints else ""
+    weights = f", {checkpoints[-1].parameter_count():,} parameters" if checkpoints else ""
     yield "model", f"{run.config.model.kind}{weights}"
     yield "corpus", ", ".join(run.config.corpus.files)
     yield from _split_facts(run.manifest.split or {})

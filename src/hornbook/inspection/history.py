@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
-from hornbook.errors import TokenizerError
+from hornbook.errors import RunError, TokenizerError
 from hornbook.inspection.lines import clean
 from hornbook.runs.run import Run
 
@@ -112,10 +110,8 @@ def parameter_count(run: Run) -> int | None:
     """How many numbers the newest checkpoint's weights are, from the head of their file alone."""
     for checkpoint in reversed(run.checkpoints()):
         try:
-            with safe_open(checkpoint.folder / "model.safetensors", framework="numpy") as file:
-                names = file.keys()
-                return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-        except (OSError, SafetensorError):  # an older one may be whole
+            return checkpoint.parameter_count()
+        except RunError:  # an older one may be whole
             continue
     return None
 

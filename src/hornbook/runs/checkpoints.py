@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import shutil
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from hornbook.durable import durable_folder, file_checksum
@@ -95,6 +96,20 @@ class Checkpoint:
     def weights_checksum(self) -> str:
         """The SHA-256 of ``model.safetensors`` as it was written."""
         return str(_read_state(self.folder)["checksums"]["model.safetensors"])
+
+    def parameter_count(self) -> int:
+        """How many numbers the weights are, read from the head of their file alone.
+
+        Raises:
+            RunError: when the file is missing or damaged.
+        """
+        path = self.folder / TENSOR_FILES[0]
+        try:
+            with safe_open(path, framework="numpy") as file:
+                shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from error
+        return sum(math.prod(shape) for shape in shapes)
 
     def load_model(self, model: LanguageModel) -> None:
         """Put this checkpoint's weights into ``model``.

@@ -18,7 +18,7 @@ import torch
 from hornbook.corpora import CorpusSplit
 from hornbook.data import TokenStore
 from hornbook.durable import durable_folder, file_checksum, remove_unfinished
-from hornbook.errors import RunError
+from hornbook.errors import HornbookError, RunError
 from hornbook.inspection import write_report
 from hornbook.listener import Listener
 from hornbook.runs.assembly import fingerprints, make_batches
@@ -133,7 +133,10 @@ def run_session(
         listener.notice(f"changed: {key} from {old} to {new}")
     _record_session(folder, config, begins_at, device, changed or {})
     outcome = loop.run()
-    write_report(run)
+    try:
+        write_report(run)
+    except HornbookError as error:  # the run itself is whole, and can be reported later
+        listener.notice(f"no report was written: {error}")
     if outcome.signal is not None:
         raise Interrupted(run, outcome)
     return run
