@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,18 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     remove_unfinished(tmp_path)
     assert names(tmp_path) == ["kept"]
     remove_unfinished(tmp_path / "nowhere")
+
+
+def test_what_is_being_written_is_spared(tmp_path: Path) -> None:
+    for name in ("old", "busy"):
+        (tmp_path / f"{durable.ASIDE}{name}").mkdir()
+        (tmp_path / f"{durable.ASIDE}{name}" / "x").write_text("half")
+    long_ago = time.time() - 1000
+    for path in (tmp_path / f"{durable.ASIDE}old" / "x", tmp_path / f"{durable.ASIDE}old"):
+        os.utime(path, (long_ago, long_ago))
+    os.utime(tmp_path / f"{durable.ASIDE}busy", (long_ago, long_ago))
+    remove_unfinished(tmp_path, idle_seconds=500)
+    assert names(tmp_path) == [f"{durable.ASIDE}busy"]
 
 
 def test_checksums_are_sha_256(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ Everything is written aside, flushed to the disk, and renamed into its place in 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,19 +78,31 @@ def durable_folder(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path, *, idle_seconds: float = 0.0) -> None:
     """Delete what a killed process left half-written directly inside ``folder``.
 
-    Call it only while holding whatever lock keeps other writers out of ``folder``.
+    Args:
+        folder: where to look; it need not exist.
+        idle_seconds: spare what was written to more recently than that. Leave it at 0 only
+            while holding a lock that keeps other writers out of ``folder``.
     """
     if not folder.is_dir():
         return
     for item in folder.iterdir():
-        if item.name.startswith(ASIDE):
+        if item.name.startswith(ASIDE) and time.time() - _last_written(item) >= idle_seconds:
             if item.is_dir():
                 shutil.rmtree(item, ignore_errors=True)
             else:
                 item.unlink(missing_ok=True)
+
+
+def _last_written(item: Path) -> float:
+    """When a file, or anything inside a folder, was last written [seconds since 1970]."""
+    times = [0.0]
+    for path in (item, *item.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # its owner may be at work on it
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def sync_file(path: Path) -> None:
