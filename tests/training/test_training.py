@@ -384,6 +384,11 @@ def test_what_a_fork_cannot_change(finished_run: hornbook.Run, tmp_path: Path) -
         hornbook.fork(f"{finished_run.path}@7")
 
 
+def test_a_resume_at_a_step_is_told_to_fork(finished_run: hornbook.Run) -> None:
+    with pytest.raises(RunError, match=r"--from .*@8"):
+        hornbook.resume(f"{finished_run.path}@8")
+
+
 def test_two_processes_cannot_train_one_run(train_fast: Train, tmp_path: Path) -> None:
     from hornbook.runs.lock import run_lock
 

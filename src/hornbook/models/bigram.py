@@ -19,7 +19,7 @@ class BigramConfig(Settings):
     """The neural bigram: one table of logits, trained by gradients."""
 
     kind: Literal["bigram"] = "bigram"
-    """Which family of model."""
+    """Each token predicts the next from a table trained by gradients."""
 
 
 class Bigram(LanguageModel):

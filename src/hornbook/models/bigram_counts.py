@@ -22,7 +22,7 @@ class BigramCountsConfig(Settings):
     """The counted bigram: fitted in one pass over the training text."""
 
     kind: Literal["bigram_counts"] = "bigram_counts"
-    """Which family of model."""
+    """Each token predicts the next from counted pairs, in closed form."""
 
     smoothing: float = Field(default=0.1, gt=0, le=1000)
     """Added to the count of every pair, so that none is impossible [occurrences]."""

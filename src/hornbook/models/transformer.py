@@ -40,7 +40,8 @@ class TransformerConfig(Settings):
     """The decoder-only transformer."""
 
     kind: Literal["transformer"] = "transformer"
-    """Which family of model."""
+    """Attention over all earlier tokens: what large language models are. The other kinds are
+    bigram and bigram_counts."""
 
     layers: int = Field(default=4, ge=1)
     """Blocks, one after the other."""

@@ -26,7 +26,7 @@ from hornbook.runs.folder import RunFolder, fresh_run_path, open_folder
 from hornbook.runs.lock import run_lock
 from hornbook.runs.manifest import Manifest, now
 from hornbook.runs.resolution import Overrides, check, differences, resolve
-from hornbook.runs.run import Run
+from hornbook.runs.run import Run, split_address
 from hornbook.training.devices import choose_device
 from hornbook.training.session import (
     new_folder,
@@ -120,7 +120,13 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
         RunError: when settings, tokenizer or text do not match the run's; each is named.
         Interrupted: when a signal stopped it again.
     """
-    folder = open_folder(path)
+    place, checkpoint = split_address(str(path))
+    if checkpoint not in {None, "latest"}:
+        raise RunError(
+            f"A run goes on from its newest checkpoint. To go on from {path} in a new run, with "
+            f"this one left as it is: hornbook train --from {path}"
+        )
+    folder = open_folder(place)
     return _go_on(folder, resolve(base=folder.read_config(), overrides=overrides), listener)
 
 
