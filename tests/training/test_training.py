@@ -232,6 +232,7 @@ def test_what_is_not_finite_stops_before_the_step(
     newest = list_checkpoints(tmp_path / "run")[-1]
     newest.verify()
     assert newest.step == 5
+    assert f"--from {tmp_path / 'run'}@5" in message
     monkeypatch.setattr(Transformer, "hidden", original)
     assert hornbook.resume(tmp_path / "run").checkpoints()[-1].step == 12
 
@@ -415,6 +416,28 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_trained_again(
     resumed = hornbook.resume(tmp_path / "run", listener=Listen())
     assert any("damaged" in text for text in notices)
     assert weights(resumed) == weights(finished_run)
+
+
+def test_a_finished_run_with_a_damaged_end_is_trained_to_its_end_again(
+    finished_run: hornbook.Run, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(finished_run.path, tmp_path / "run"))
+    newest = list_checkpoints(path)[-1]
+    (newest.folder / "optimizer.safetensors").unlink()
+    assert weights(hornbook.resume(path)) == weights(finished_run)
+    newest.verify()
+
+
+def test_a_run_without_any_whole_checkpoint_is_not_silently_begun_again(
+    finished_run: hornbook.Run, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(finished_run.path, tmp_path / "run"))
+    for checkpoint in list_checkpoints(path):
+        (checkpoint.folder / "state.json").write_text("{")
+    before = (path / "metrics.jsonl").read_bytes()
+    with pytest.raises(RunError, match="Every checkpoint"):
+        hornbook.resume(path)
+    assert (path / "metrics.jsonl").read_bytes() == before
 
 
 def test_checkpoints_are_limited_and_the_best_stays(train_fast: Train, tmp_path: Path) -> None:

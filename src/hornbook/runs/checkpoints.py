@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 
 from hornbook.durable import durable_folder, file_checksum
 from hornbook.errors import RunError
+from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel
 
 _NAME = re.compile(r"step-(\d{8,})")
@@ -133,6 +134,30 @@ def list_checkpoints(run_folder: Path) -> list[Checkpoint]:
         if match and item.is_dir():
             found.append(Checkpoint(item, int(match[1])))
     return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+
+def newest_whole_checkpoint(run_folder: Path, *, listener: Listener = SILENT) -> Checkpoint | None:
+    """The newest checkpoint whose every checksum holds; ``None`` if there are none at all.
+
+    Damaged ones are passed over with a notice: training again from an earlier one loses
+    nothing but time, because every step is reproduced exactly.
+
+    Raises:
+        RunError: when there are checkpoints, but none is whole.
+    """
+    checkpoints = list_checkpoints(run_folder)
+    for checkpoint in reversed(checkpoints):
+        try:
+            checkpoint.verify()
+            return checkpoint
+        except RunError as error:
+            listener.notice(f"passed over a damaged checkpoint: {error}")
+    if checkpoints:
+        raise RunError(
+            f"Every checkpoint of {run_folder} is damaged, so there is nothing to go on from. "
+            "Start a new run, or put the files back from a copy."
+        )
+    return None
 
 
 def save_checkpoint(

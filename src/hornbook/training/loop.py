@@ -25,9 +25,8 @@ from hornbook.optimization import learning_rate_at, load_optimizer_tensors, opti
 from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import Batches, make_model, make_optimizer
 from hornbook.runs.checkpoints import (
-    Checkpoint,
     TrainingState,
-    list_checkpoints,
+    newest_whole_checkpoint,
     prune_checkpoints,
     save_checkpoint,
 )
@@ -79,9 +78,10 @@ class TrainingLoop:
         self.plan = config.training
         self.model: LanguageModel = make_model(config, tokenizer)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
-        self.state = TrainingState()
+        self._newest = newest_whole_checkpoint(folder.path, listener=listener)
+        self.state = self._newest.state() if self._newest is not None else TrainingState()
+        self._saved_step = self.state.step
         self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
-        self._saved_step = 0
 
     def run(self) -> Outcome:
         """Train until the last step or a signal; either way the end is a checkpoint.
@@ -98,7 +98,11 @@ class TrainingLoop:
             raise self._unwritable(error) from error
 
     def _run(self) -> Outcome:
-        newest = self._restore()
+        newest = self._newest
+        if newest is not None:
+            newest.load_model(self.model)
+        for journal in (self.folder.metrics, self.folder.samples):
+            journal.cut_back(self.state.step)
         self.model.to(self.device).train()
         if self.model.closed_form:
             return self._fit_closed_form()
@@ -120,26 +124,6 @@ class TrainingLoop:
             f"{error.strerror or error}. Its last whole checkpoint is {kept}. Make room, then: "
             f"hornbook train --resume {self.folder.path}"
         )
-
-    def _restore(self) -> Checkpoint | None:
-        """Go to the newest whole checkpoint, and cut the journals back to it."""
-        for checkpoint in reversed(list_checkpoints(self.folder.path)):
-            try:
-                checkpoint.verify()
-                self.state = checkpoint.state()
-            except Exception as error:
-                self.listener.notice(f"passed over a damaged checkpoint: {error}")
-                continue
-            checkpoint.load_model(self.model)
-            self._saved_step = self.state.step
-            self._cut_back()
-            return checkpoint
-        self._cut_back()
-        return None
-
-    def _cut_back(self) -> None:
-        for journal in (self.folder.metrics, self.folder.samples):
-            journal.cut_back(self.state.step)
 
     def _fit_closed_form(self) -> Outcome:
         assert isinstance(self.model, BigramCounts)
@@ -198,13 +182,20 @@ class TrainingLoop:
             if self._saved_step != state.step:
                 self._save(optimizer, prune=False)
             raise TrainingStopped(
-                f"Step {state.step + 1}: {error.what}. The step was not applied; the last good "
-                f"weights are in {self.folder.path} at step {state.step}. Try a smaller "
+                f"Step {state.step + 1}: {error.what}. The step was not applied. Try a smaller "
                 f"training.learning_rate (it was {rate:.2g}), a longer "
-                "training.schedule.warmup_steps or a smaller training.gradient_clip, from there "
-                f"or from an earlier checkpoint: hornbook train --from {self.folder.path}@"
-                f"{state.step} training.learning_rate={rate / 4:.2g}"
+                "training.schedule.warmup_steps or a smaller training.gradient_clip"
+                + self._where_to_try(rate)
             ) from error
+
+    def _where_to_try(self, rate: float) -> str:
+        if self.state.step == 0:
+            return ", in a new run."
+        return (
+            f". The last good weights are at step {self.state.step}; go on from them, or from an "
+            f"earlier checkpoint, with: hornbook train --from {self.folder.path}@"
+            f"{self.state.step} training.learning_rate={rate / 4:.2g}"
+        )
 
     def _due(self, every: int) -> bool:
         """Whether something that happens ``every`` so many steps, and at the end, is due."""

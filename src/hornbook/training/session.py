@@ -22,7 +22,6 @@ from hornbook.errors import HornbookError, RunError
 from hornbook.inspection import write_report
 from hornbook.listener import Listener
 from hornbook.runs.assembly import fingerprints, make_batches
-from hornbook.runs.checkpoints import list_checkpoints
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
 from hornbook.runs.manifest import Manifest, Session, hardware, now, software
@@ -122,8 +121,7 @@ def run_session(
     loop = TrainingLoop(
         folder, config, folder.read_tokenizer(), make_batches(config, store), device, listener
     )
-    done = list_checkpoints(folder.path)
-    begins_at = done[-1].step if done else 0
+    begins_at = loop.state.step
     if begins_at >= loop.last_step:
         listener.notice(
             f"{folder.path} is finished at step {begins_at}; give it more with training.steps=…"
