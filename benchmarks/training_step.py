@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMissingImports]
 
 from hornbook.data import Batch
 from hornbook.models import Transformer, TransformerConfig, build_model
