@@ -138,6 +138,23 @@ def differences(old: RunConfig, new: RunConfig) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def nearest_key(key: str, valid: Sequence[str]) -> str | None:
+    """The valid key that was probably meant: the same name in another room, or a near spelling.
+
+    >>> nearest_key("steps", ["training.steps", "model.layers", "seed"])
+    'training.steps'
+    >>> nearest_key("model.layer", ["training.steps", "model.layers", "seed"])
+    'model.layers'
+    """
+    name = key.rpartition(".")[2]
+    same = [other for other in valid if other.rpartition(".")[2] == name]
+    near = same or difflib.get_close_matches(key, valid, n=1)
+    if not near:
+        names = {other.rpartition(".")[2]: other for other in valid}
+        near = [names[found] for found in difflib.get_close_matches(name, names, n=1)]
+    return near[0] if near else None
+
+
 def variants(annotation: Any) -> list[type[BaseModel]]:
     """The settings classes that a field may hold: one, or one for each ``kind``."""
     if get_origin(annotation) is Annotated:
@@ -260,8 +277,7 @@ def _problem(path: list[str], details: ErrorDetails, settings: Layer) -> Problem
             room = path[0]
             kind = settings[room].get("kind")
             return Problem(key, f"is no setting of {room}.kind={kind}.", shown)
-        near = difflib.get_close_matches(key, valid, n=1, cutoff=0.6)
-        return Problem(key, "there is no such setting.", shown, near[0] if near else None)
+        return Problem(key, "there is no such setting.", shown, nearest_key(key, valid))
     if details["type"].startswith("union_tag"):
         field = RunConfig.model_fields[path[0]]
         kinds = [v.model_fields["kind"].default for v in variants(field.annotation)]
