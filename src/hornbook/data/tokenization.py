@@ -47,6 +47,7 @@ def cached_token_store(
     try:
         store = TokenStore.open(folder)
         if store.fingerprint == fingerprint:
+            store.verify()  # no dearer than reading the corpus was
             listener.notice(f"tokens: reused from {folder}")
             return store
     except DataError as error:

@@ -116,6 +116,7 @@ def find_store(
         )
     if folder.data.is_dir():
         store = TokenStore.open(folder.data)
+        store.verify()
         _refuse_differences(folder, {"tokens": (expected.tokens, store.fingerprint)})
         return config, store
     try:
@@ -188,6 +189,7 @@ def _cached_without_corpus(
 ) -> TokenStore:
     try:
         store = TokenStore.open(cached_store_folder(expected.tokens))
+        store.verify()
     except DataError:
         raise error from None
     if store.fingerprint != expected.tokens:
