@@ -128,7 +128,9 @@ def _present(run: Run) -> None:
     """Show what the model writes now, where it is kept, and what can be done with it."""
     from hornbook.cli.screen import write_text
 
-    sample = run.sample(run.config.training.sample_prompt)
+    # Another seed than the samples on the way had, or the last of those would come again.
+    seed = run.config.sampling.seed + 1
+    sample = run.sample(run.config.training.sample_prompt, seed=seed)
     write_text(f"{sample}\n")
     place = shlex.quote(str(run.path))
     print(
