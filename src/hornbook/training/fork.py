@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hornbook.data import TokenStore
 from hornbook.durable import file_checksum
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
@@ -25,7 +26,7 @@ from hornbook.runs.checkpoints import Checkpoint, save_checkpoint
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
 from hornbook.runs.lock import run_lock
-from hornbook.runs.manifest import Origin, now
+from hornbook.runs.manifest import Manifest, Origin, now
 from hornbook.runs.resolution import Overrides, differences, resolve
 from hornbook.runs.run import Run, open_run
 from hornbook.training.devices import choose_device
@@ -66,17 +67,7 @@ def fork(
     optimizer = make_optimizer(config, model)
     load_optimizer_tensors(optimizer, model, checkpoint.optimizer_tensors())
 
-    manifest = parent.manifest
-    if any(key == "seed" or key.startswith("corpus.") for key in changed):
-        config, split = read_corpus(config, listener=listener)
-        store = make_store(split, parent.tokenizer, listener=listener)
-        trained_on = {
-            "fingerprints": fingerprints(split, parent.tokenizer),
-            "split": split.facts.to_json(),
-        }
-        manifest = manifest.model_copy(update=trained_on)
-    else:
-        config, store = find_store(parent.folder, config, manifest, listener=listener)
+    config, manifest, store = _what_it_trains_on(parent, config, changed, listener)
     make_batches(config, store)
 
     folder = RunFolder(Path(out) if out is not None else _free_beside(parent.path, checkpoint))
@@ -109,6 +100,22 @@ def _refuse_impossible(config: RunConfig, changed: Changes, checkpoint: Checkpoi
             f"The fork begins at step {checkpoint.step}, but training.steps="
             f"{config.training.steps}; set training.steps to more."
         )
+
+
+def _what_it_trains_on(
+    parent: Run, config: RunConfig, changed: Changes, listener: Listener
+) -> tuple[RunConfig, Manifest, TokenStore]:
+    """The parent's own tokens, or those of another text or split under its tokenizer."""
+    if not any(key == "seed" or key.startswith("corpus.") for key in changed):
+        config, store = find_store(parent.folder, config, parent.manifest, listener=listener)
+        return config, parent.manifest, store
+    config, split = read_corpus(config, listener=listener)
+    trained_on = {
+        "fingerprints": fingerprints(split, parent.tokenizer),
+        "split": split.facts.to_json(),
+    }
+    store = make_store(split, parent.tokenizer, listener=listener)
+    return config, parent.manifest.model_copy(update=trained_on), store
 
 
 def _inherit(folder: RunFolder, parent: Run, checkpoint: Checkpoint) -> None:
