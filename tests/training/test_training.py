@@ -370,6 +370,24 @@ def test_a_fork_lists_what_changed_and_keeps_the_past(
     assert weights(unchanged) == weights(finished_run)
 
 
+def test_a_fork_to_other_text_measures_its_own_best(
+    finished_run: hornbook.Run, text: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(text.swapcase() * 2)
+    forked = hornbook.fork(
+        f"{finished_run.path}@12",
+        out=tmp_path / "fork",
+        overrides={"corpus.files": (str(other),), "training.steps": 14},
+    )
+    best = forked.checkpoints()[-1].state().best
+    assert best is not None
+    assert best["step"] == 14
+    assert forked.manifest.fingerprints != finished_run.manifest.fingerprints
+    assert forked.tokenizer == finished_run.tokenizer
+    hornbook.resume(forked.path, overrides=["training.steps=15"])
+
+
 def test_what_a_fork_cannot_change(finished_run: hornbook.Run, tmp_path: Path) -> None:
     address = f"{finished_run.path}@8"
     for words, part in (

@@ -74,8 +74,9 @@ def fork(
     with new_folder(folder.path) as begun:
         _inherit(begun, parent, checkpoint)
         state = checkpoint.state()
-        if state.best is not None and state.best["step"] != checkpoint.step:
-            state.best = None  # those weights stay with the parent
+        same_data = manifest.fingerprints == parent.manifest.fingerprints
+        if state.best is not None and not (same_data and state.best["step"] == checkpoint.step):
+            state.best = None  # measured on other text, or on weights that stay with the parent
         save_checkpoint(begun.path, model, optimizer_tensors(optimizer, model), state)
         inherited = {
             "created": now(),
