@@ -237,6 +237,27 @@ def test_what_is_not_finite_stops_before_the_step(
     assert hornbook.resume(tmp_path / "run").checkpoints()[-1].step == 12
 
 
+def test_too_little_memory_says_what_would_fit(
+    train_fast: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transformer, "hidden", starved)
+        with pytest.raises(RunError, match="training.micro_batch_size to less, such as 2"):
+            train_fast(tmp_path / "run")
+    smaller = hornbook.resume(tmp_path / "run", overrides=["training.micro_batch_size=2"])
+    assert smaller.checkpoints()[-1].step == 12
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Transformer, "hidden", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train_fast(tmp_path / "other")
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
     train_fast: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished_run: hornbook.Run
 ) -> None:
@@ -327,6 +348,18 @@ def test_a_corpus_shorter_than_a_window_leaves_no_folder_behind(
 ) -> None:
     with pytest.raises(hornbook.DataError, match="context_length"):
         train_fast(tmp_path / "run", context_length=60_000)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_larger_than_memory_leaves_no_folder_behind(
+    train_fast: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate …")
+
+    monkeypatch.setattr("hornbook.runs.assembly.build_model", starved)
+    with pytest.raises(RunError, match=r"does not fit into memory.*model\.d_model"):
+        train_fast(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -43,7 +43,7 @@ class TransformerConfig(Settings):
     """Attention over all earlier tokens: what large language models are. The other kinds are
     bigram and bigram_counts."""
 
-    layers: int = Field(default=4, ge=1)
+    layers: int = Field(default=4, ge=1, le=1000)
     """Blocks, one after the other."""
 
     heads: int = Field(default=4, ge=1)
@@ -52,10 +52,10 @@ class TransformerConfig(Settings):
     kv_heads: int = Field(default=0, ge=0)
     """Heads for keys and values, a divisor of heads; 0 means as many as heads."""
 
-    d_model: int = Field(default=128, ge=1)
+    d_model: int = Field(default=128, ge=1, le=1 << 16)
     """Width of a token's vector [numbers]."""
 
-    d_ff: int = Field(default=0, ge=0)
+    d_ff: int = Field(default=0, ge=0, le=1 << 20)
     """Inner width of the feed-forward part; 0 means 4 × d_model for gelu, and for swiglu
     what has as many parameters [numbers]."""
 

@@ -29,6 +29,7 @@ from hornbook.randomness import stream_seed
 from hornbook.runs.config import LARGEST_TABLE, RunConfig
 from hornbook.runs.folder import RunFolder
 from hornbook.runs.manifest import Fingerprints, Manifest
+from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer, train_tokenizer
 
 
@@ -158,7 +159,8 @@ def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
     """The model with its initial weights, on the CPU.
 
     Raises:
-        ConfigError: when the vocabulary makes a bigram's table too large for memory.
+        ConfigError: when the vocabulary makes a bigram's table too large.
+        RunError: when the model does not fit into memory.
     """
     if config.model.kind.startswith("bigram") and tokenizer.vocab_size**2 > LARGEST_TABLE:
         raise ConfigError(
@@ -170,12 +172,14 @@ def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
                 )
             ]
         )
-    return build_model(
-        config.model,
-        vocab_size=tokenizer.vocab_size,
-        context_length=config.context_length,
-        seed=stream_seed(config.seed, "init"),
-    )
+    remedy = "Choose less of model.d_model, model.layers, tokenizer.vocab_size or context_length."
+    with explained_memory("The model", remedy):
+        return build_model(
+            config.model,
+            vocab_size=tokenizer.vocab_size,
+            context_length=config.context_length,
+            seed=stream_seed(config.seed, "init"),
+        )
 
 
 def make_optimizer(config: RunConfig, model: LanguageModel) -> torch.optim.Optimizer:

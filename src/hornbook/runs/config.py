@@ -28,10 +28,10 @@ LARGEST_TABLE = 1 << 28
 class TrainingConfig(Settings):
     """The run's plan: how long, how large a step, how often to look and to keep."""
 
-    steps: int = Field(default=1000, ge=1)
+    steps: int = Field(default=1000, ge=1, le=10**12)
     """How long the run is [optimizer steps]."""
 
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=1 << 24)
     """Examples in one optimizer step [windows]."""
 
     micro_batch_size: int = Field(default=0, ge=0)

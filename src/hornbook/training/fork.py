@@ -30,7 +30,13 @@ from hornbook.runs.manifest import Manifest, Origin, now
 from hornbook.runs.resolution import Overrides, differences, resolve
 from hornbook.runs.run import Run, open_run
 from hornbook.training.devices import choose_device
-from hornbook.training.session import Changes, new_folder, run_session, write_settings
+from hornbook.training.session import (
+    Changes,
+    make_loop,
+    new_folder,
+    run_session,
+    write_settings,
+)
 
 
 def fork(
@@ -86,7 +92,7 @@ def fork(
         }
         write_settings(begun, config, manifest.model_copy(update=inherited))
     with run_lock(folder.path):
-        return run_session(folder, config, store, device, listener, changed)
+        return run_session(make_loop(folder, config, store, device, listener), changed)
 
 
 def _refuse_impossible(config: RunConfig, changed: Changes, checkpoint: Checkpoint) -> None:

@@ -32,6 +32,7 @@ from hornbook.runs.checkpoints import (
 )
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
+from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer
 from hornbook.training.closed_form import fit_bigram_counts
 from hornbook.training.evaluation import Evaluation, evaluate
@@ -92,7 +93,7 @@ class TrainingLoop:
         accelerators = [self.device] if self.device.type == "cuda" else []
         try:
             # Dropout is seeded through PyTorch's global stream; the caller gets it back as it was.
-            with torch.random.fork_rng(accelerators):
+            with torch.random.fork_rng(accelerators), explained_memory(*self._too_large()):
                 return self._run()
         except OSError as error:
             raise self._unwritable(error) from error
@@ -116,6 +117,14 @@ class TrainingLoop:
             if self._saved_step != self.state.step:
                 self._save(optimizer)
         return Outcome(self.state.step, interruption.requested)
+
+    def _too_large(self) -> tuple[str, str]:
+        size = self.plan.micro_batch_size or self.plan.batch_size
+        return (
+            f"A step with {size} windows of {self.config.context_length} tokens at once",
+            f"Set training.micro_batch_size to less, such as {max(size // 2, 1)} (the gradient "
+            f"stays the same), and go on with: hornbook train --resume {self.folder.path}",
+        )
 
     def _unwritable(self, error: OSError) -> TrainingStopped:
         kept = f"from step {self._saved_step}" if self._saved_step else "none yet"

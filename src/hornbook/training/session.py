@@ -101,26 +101,34 @@ def record_data(
     write_settings(folder, config, folder.read_manifest().model_copy(update=trained_on))
 
 
-def run_session(
+def make_loop(
     folder: RunFolder,
     config: RunConfig,
     store: TokenStore,
     device: torch.device,
     listener: Listener,
-    changed: Changes | None = None,
-) -> Run:
+) -> TrainingLoop:
+    """The loop over a run that has its tokenizer, ready at its newest whole checkpoint.
+
+    Raises:
+        DataError: when a side is too short for a single window.
+        RunError: when the model does not fit into memory, or no checkpoint is whole.
+    """
+    batches = make_batches(config, store)
+    return TrainingLoop(folder, config, folder.read_tokenizer(), batches, device, listener)
+
+
+def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
     """Train from the newest checkpoint to the last step, and write the report.
 
     Raises:
         Interrupted: when a signal stopped it.
         TrainingStopped: when it could not go on.
     """
+    folder, config, listener = loop.folder, loop.config, loop.listener
     run = Run(folder)
     for place in (folder.path, folder.path / "checkpoints"):
         remove_unfinished(place)
-    loop = TrainingLoop(
-        folder, config, folder.read_tokenizer(), make_batches(config, store), device, listener
-    )
     begins_at = loop.state.step
     if begins_at >= loop.last_step:
         listener.notice(
@@ -129,7 +137,7 @@ def run_session(
         return run
     for key, (old, new) in (changed or {}).items():
         listener.notice(f"changed: {key} from {old} to {new}")
-    _record_session(folder, config, begins_at, device, changed or {})
+    _record_session(folder, config, begins_at, loop.device, changed or {})
     outcome = loop.run()
     try:
         write_report(run)

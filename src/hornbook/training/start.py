@@ -16,7 +16,6 @@ from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
 from hornbook.runs.assembly import (
     find_store,
-    make_batches,
     make_store,
     make_tokenizer,
     read_corpus,
@@ -29,6 +28,7 @@ from hornbook.runs.resolution import Overrides, check, differences, resolve
 from hornbook.runs.run import Run, split_address
 from hornbook.training.devices import choose_device
 from hornbook.training.session import (
+    make_loop,
     new_folder,
     record_data,
     refuse_foreign,
@@ -100,12 +100,12 @@ def train(
         try:
             tokenizer = make_tokenizer(wanted, split, listener=listener)
             store = make_store(split, tokenizer, listener=listener)
-            make_batches(wanted, store)
+            record_data(folder, wanted, split, tokenizer)
+            loop = make_loop(folder, wanted, store, device, listener)
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
             raise
-        record_data(folder, wanted, split, tokenizer)
-        return run_session(folder, wanted, store, device, listener)
+        return run_session(loop)
 
 
 def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = SILENT) -> Run:
@@ -156,7 +156,7 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
             record_data(folder, config, split, tokenizer)
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
-        return run_session(folder, config, store, device, listener, changed)
+        return run_session(make_loop(folder, config, store, device, listener), changed)
 
 
 def _changeable(key: str) -> bool:
