@@ -23,6 +23,8 @@ from pathlib import Path
 
 ASIDE = ".aside-"
 """Names that start with this are unfinished work of a process; see ``remove_unfinished``."""
+ABANDONED_AFTER = 3600.0
+"""Unfinished work that nobody has written to for so long is a killed process's [seconds]."""
 
 
 def write_durably(path: Path, content: bytes) -> None:

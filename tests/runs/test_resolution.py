@@ -38,6 +38,7 @@ def test_lists_are_words_or_toml() -> None:
     assert resolve(overrides=["corpus.files=a.txt"]).corpus.files == ("a.txt",)
     assert resolve(overrides=['corpus.files=["a.txt", "b"]']).corpus.files == ("a.txt", "b")
     assert resolve(overrides=["sampling.stop="]).sampling.stop == ()
+    assert "sampling.stop" in problems_of('sampling.stop=["a"')
 
 
 def test_a_new_kind_keeps_what_it_knows_and_drops_the_rest() -> None:

@@ -23,7 +23,7 @@ from hornbook.errors import ConfigError, RunError, TrainingStopped
 from hornbook.listener import Listener
 from hornbook.models import Transformer
 from hornbook.runs.assembly import find_store
-from hornbook.runs.checkpoints import list_checkpoints, model_tensors
+from hornbook.runs.checkpoints import Checkpoint, list_checkpoints, model_tensors
 from hornbook.training import loop as loop_module
 from hornbook.training.step import training_step
 
@@ -339,7 +339,7 @@ def test_the_same_command_goes_on_and_another_is_refused(train_fast: Train, tmp_
 
 def test_a_folder_that_cannot_be_written(train_fast: Train, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(RunError, match="file is not a folder"):
         train_fast(tmp_path / "file" / "run")
 
 
@@ -477,6 +477,63 @@ def test_a_finished_run_with_a_damaged_end_is_trained_to_its_end_again(
     (newest.folder / "optimizer.safetensors").unlink()
     assert weights(hornbook.resume(path)) == weights(finished_run)
     newest.verify()
+
+
+def test_damaged_checkpoints_never_push_whole_ones_out(
+    finished_run: hornbook.Run, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(finished_run.path, tmp_path / "run"))
+    newest = list_checkpoints(path)[-1]
+    (newest.folder / "model.safetensors").write_bytes(b"half")
+    (path / "checkpoints" / "step-00000099").mkdir()
+    changes = {"training.keep_checkpoints": 1, "training.checkpoint_every": 0}
+    with pytest.raises(hornbook.Interrupted):
+        hornbook.resume(path, overrides=changes, listener=StopAt(9))
+    whole = list_checkpoints(path)
+    assert 9 in [checkpoint.step for checkpoint in whole]
+    for checkpoint in whole:
+        checkpoint.verify()
+    kept = {item.name for item in (path / "checkpoints").iterdir()}
+    assert {"damaged-step-00000012", "damaged-step-00000099"} <= kept
+    assert weights(hornbook.resume(path)) == weights(finished_run)
+
+
+def test_a_fork_finds_the_newest_when_its_checkpoint_vanishes(
+    finished_run: hornbook.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copytree(finished_run.path, tmp_path / "run"))
+    original, vanished = Checkpoint.verify, []
+
+    def vanish(self: Checkpoint) -> None:
+        if not vanished:
+            vanished.append(self.folder)
+            shutil.rmtree(self.folder)
+        original(self)
+
+    monkeypatch.setattr(Checkpoint, "verify", vanish)
+    forked = hornbook.fork(str(path), out=tmp_path / "fork", overrides=["training.steps=14"])
+    assert forked.manifest.forked_from is not None
+    assert forked.manifest.forked_from.step == 8
+
+
+def test_top_k_beyond_the_vocabulary_is_found_before_the_first_step(
+    train_fast: Train, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"sampling\.top_k=5000"):
+        train_fast(tmp_path / "run", **{"sampling.top_k": 5000})
+    assert not (tmp_path / "run").exists()
+
+
+def test_lines_that_cannot_be_read_are_kept_aside(
+    finished_run: hornbook.Run, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(finished_run.path, tmp_path / "run"))
+    metrics = path / "metrics.jsonl"
+    lines = metrics.read_text().splitlines(keepends=True)
+    metrics.write_text("".join([lines[0], "gar{bage\n", *lines[2:]]))
+    hornbook.resume(path, overrides=["training.steps=14"])
+    assert "gar{bage" in (path / "metrics.jsonl.damaged").read_text()
+    assert "gar{bage" not in metrics.read_text()
 
 
 def test_a_run_without_any_whole_checkpoint_is_not_silently_begun_again(

@@ -48,6 +48,10 @@ class CommandLine(TyperGroup):
         except BrokenPipeError:
             _forget_output()
             raise typer.Exit(_NOBODY_READS) from None
+        except OSError as error:  # the machine's refusal, not a bug: a disk, a name, a right
+            place = f"{error.filename}: " if error.filename is not None else ""
+            print(f"hornbook: {place}{error.strerror or error}.", file=sys.stderr)
+            raise typer.Exit(_MISTAKE) from None
 
 
 app = typer.Typer(

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from hornbook.cache import cache_folder
 from hornbook.corpora.streams import CHUNK
-from hornbook.durable import ASIDE, sync_folder
+from hornbook.durable import ABANDONED_AFTER, ASIDE, remove_unfinished, sync_folder
 from hornbook.errors import CorpusError
 from hornbook.listener import SILENT, Listener
 
@@ -29,6 +29,7 @@ def spool(stream: BinaryIO, name: str, *, listener: Listener = SILENT) -> Path:
     length = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(folder, idle_seconds=ABANDONED_AFTER)
         with (
             listener.progress(f"keeping {name}", total=None, unit="bytes") as progress,
             open(aside, "wb") as file,

@@ -15,13 +15,10 @@ import numpy as np
 from hornbook.cache import cache_folder
 from hornbook.corpora import CorpusSplit
 from hornbook.data.token_store import STORE_VERSION, TokenStore, TokenStoreWriter
-from hornbook.durable import durable_folder, remove_unfinished
+from hornbook.durable import ABANDONED_AFTER, durable_folder, remove_unfinished
 from hornbook.errors import DataError
 from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers import Tokenizer
-
-ABANDONED_AFTER = 24 * 3600.0
-"""A half-made store that nobody has written to for so long is a killed process's [seconds]."""
 
 
 def store_fingerprint(corpus: str, split: str, tokenizer: str) -> str:

@@ -192,6 +192,23 @@ def prune_checkpoints(run_folder: Path, *, keep: int, best_step: int | None) -> 
             shutil.rmtree(checkpoint.folder, ignore_errors=True)
 
 
+def set_aside_newer(run_folder: Path, step: int) -> list[Path]:
+    """Rename checkpoints newer than ``step``, which training is about to go on from.
+
+    They are damaged, or they would not have been passed over. Under their old names they would
+    count among the newest and push whole ones out; as ``damaged-step-…`` they stay to be looked
+    at. Returns their new places.
+    """
+    moved = []
+    for checkpoint in list_checkpoints(run_folder):
+        if checkpoint.step > step:
+            place = checkpoint.folder.with_name(f"damaged-{checkpoint.folder.name}")
+            if place.exists():
+                shutil.rmtree(place, ignore_errors=True)
+            moved.append(checkpoint.folder.replace(place))
+    return moved
+
+
 def model_tensors(model: LanguageModel) -> dict[str, torch.Tensor]:
     """Every weight and every lasting buffer by name; a shared one stands under its first name."""
     persistent = set(model.state_dict(keep_vars=True))

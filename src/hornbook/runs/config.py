@@ -31,7 +31,7 @@ class TrainingConfig(Settings):
     steps: int = Field(default=1000, ge=1, le=10**12)
     """How long the run is [optimizer steps]."""
 
-    batch_size: int = Field(default=16, ge=1, le=1 << 24)
+    batch_size: int = Field(default=16, ge=1, le=1 << 20)
     """Examples in one optimizer step [windows]."""
 
     micro_batch_size: int = Field(default=0, ge=0)

@@ -82,11 +82,15 @@ def open_folder(path: Path | str) -> RunFolder:
         return folder
     place = folder.path
     what = "it holds no run.toml" if place.is_dir() else "there is no such folder"
+    if place.is_file():
+        what = "it is a file"
     nearby = sorted(
-        found.parent.as_posix()
-        for around in (place, place.parent)
-        if around.is_dir()
-        for found in around.glob("*/run.toml")
+        {
+            found.parent.as_posix()
+            for around in (place, place.parent)
+            if around.is_dir()
+            for found in around.glob("*/run.toml")
+        }
     )
     hint = f" Runs nearby: {', '.join(nearby[:8])}." if nearby else ""
     raise RunError(f"{path} is not a run: {what}.{hint}")

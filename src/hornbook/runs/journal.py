@@ -46,9 +46,17 @@ class Journal:
     def cut_back(self, step: int) -> None:
         """Keep the lines up to and including ``step``; the rest will be written again."""
         if self.path.exists():
+            self._keep_damaged_lines()
             kept = [entry for entry in self.entries() if entry.get("step", 0) <= step]
             lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept]
             write_durably(self.path, "".join(lines).encode("utf-8"))
+
+    def _keep_damaged_lines(self) -> None:
+        """Copy the file beside itself if it has whole lines that cannot be read."""
+        raw = self.path.read_bytes()
+        lines = raw.splitlines(keepends=True)
+        if any(line.endswith(b"\n") and _parsed(line) is None for line in lines):
+            write_durably(self.path.with_name(f"{self.path.name}.damaged"), raw)
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:

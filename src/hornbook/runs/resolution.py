@@ -170,7 +170,7 @@ def _default_kinds() -> Layer:
 
 def _read_file(file: Path) -> Layer:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:
@@ -225,7 +225,7 @@ def _listed(key: str, value: str) -> Any:
         try:
             return tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            return (value,)
+            return value  # refused later, with its key, as no list
     return (value,) if value else ()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from hornbook.data import TokenStore
 from hornbook.durable import file_checksum
 from hornbook.errors import HornbookError, RunError
 from hornbook.listener import SILENT, Listener
-from hornbook.runs.checkpoints import list_checkpoints
+from hornbook.runs.checkpoints import Checkpoint, list_checkpoints
 from hornbook.runs.folder import RunFolder, open_folder
 from hornbook.runs.journal import Journal
 from hornbook.runs.resolution import check, differences
@@ -29,11 +30,12 @@ def verify_run(path: Path | str, *, listener: Listener = SILENT) -> list[str]:
     checks: dict[str, Callable[[], None]] = {
         "manifest.json and run.toml": lambda: _verify_settings(folder),
         "tokenizer.json": lambda: _verify_tokenizer(folder),
-        "metrics.jsonl": lambda: _verify_journal(folder.metrics),
-        "samples.jsonl": lambda: _verify_journal(folder.samples),
     }
+    for journal in (folder.metrics, folder.samples):
+        if journal.path.exists():
+            checks[journal.path.name] = partial(_verify_journal, journal)
     for checkpoint in list_checkpoints(folder.path):
-        checks[f"checkpoints/{checkpoint.folder.name}"] = checkpoint.verify
+        checks[f"checkpoints/{checkpoint.folder.name}"] = partial(_verify_checkpoint, checkpoint)
     if folder.data.is_dir():
         checks["data"] = lambda: TokenStore.open(folder.data).verify()
     problems = []
@@ -70,9 +72,15 @@ def _verify_tokenizer(folder: RunFolder) -> None:
         raise RunError(f"its SHA-256 is {found[:12]}… but {expected[:12]}… was written")
 
 
+def _verify_checkpoint(checkpoint: Checkpoint) -> None:
+    try:
+        checkpoint.verify()
+    except RunError:
+        if checkpoint.folder.exists():  # else the run is in training and has deleted it
+            raise
+
+
 def _verify_journal(journal: Journal) -> None:
-    if not journal.path.exists():
-        return
     before = -1
     lines = journal.path.read_bytes().split(b"\n")[:-1]
     for number, line in enumerate(lines, start=1):

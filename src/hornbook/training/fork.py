@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from hornbook.data import TokenStore
 from hornbook.durable import file_checksum
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
+from hornbook.models import LanguageModel
 from hornbook.optimization import load_optimizer_tensors, optimizer_tensors
 from hornbook.runs.assembly import (
     find_store,
@@ -38,6 +41,8 @@ from hornbook.training.session import (
     write_settings,
 )
 
+_ATTEMPTS = 5
+
 
 def fork(
     address: str,
@@ -62,16 +67,10 @@ def fork(
         Interrupted: when a signal stopped it; the fork can be resumed.
     """
     parent = open_run(address if "@" in address else f"{address}@latest")
-    checkpoint = parent.checkpoint
     config = resolve(base=parent.config, overrides=overrides)
     changed = differences(parent.config, config)
-    _refuse_impossible(config, changed, checkpoint)
     device = choose_device(config.training.device)
-    checkpoint.verify()
-    model = make_model(config, parent.tokenizer)
-    checkpoint.load_model(model)
-    optimizer = make_optimizer(config, model)
-    load_optimizer_tensors(optimizer, model, checkpoint.optimizer_tensors())
+    parent, checkpoint, model, optimizer = _loaded(parent, config, changed)
 
     config, manifest, store = _what_it_trains_on(parent, config, changed, listener)
     make_batches(config, store)
@@ -93,6 +92,37 @@ def fork(
         write_settings(begun, config, manifest.model_copy(update=inherited))
     with run_lock(folder.path):
         return run_session(make_loop(folder, config, store, device, listener), changed)
+
+
+def _loaded(
+    parent: Run, config: RunConfig, changed: Changes
+) -> tuple[Run, Checkpoint, LanguageModel, torch.optim.Optimizer]:
+    """Weights and optimizer of the checkpoint to begin from.
+
+    A parent that is being trained may delete the checkpoint while it is read; then its newest
+    is looked for again.
+    """
+    for attempt in range(_ATTEMPTS):
+        checkpoint = parent.checkpoint
+        _refuse_impossible(config, changed, checkpoint)
+        model = make_model(config, parent.tokenizer)
+        try:
+            checkpoint.verify()
+            checkpoint.load_model(model)
+            optimizer = make_optimizer(config, model)
+            load_optimizer_tensors(optimizer, model, checkpoint.optimizer_tensors())
+            checkpoint.state()
+            return parent, checkpoint, model, optimizer
+        except RunError as error:
+            if checkpoint.folder.exists() or attempt == _ATTEMPTS - 1:
+                shapes = [key for key in changed if key.startswith(("model.", "context_length"))]
+                if shapes:
+                    raise RunError(
+                        f"The parent's weights do not fit with {', '.join(shapes)} changed. {error}"
+                    ) from error
+                raise
+            parent = open_run(f"{parent.path}@latest")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _refuse_impossible(config: RunConfig, changed: Changes, checkpoint: Checkpoint) -> None:

@@ -18,10 +18,11 @@ import torch
 from hornbook.corpora import CorpusSplit
 from hornbook.data import TokenStore
 from hornbook.durable import durable_folder, file_checksum, remove_unfinished
-from hornbook.errors import HornbookError, RunError
+from hornbook.errors import ConfigError, HornbookError, Problem, RunError
 from hornbook.inspection import write_report
 from hornbook.listener import Listener
 from hornbook.runs.assembly import fingerprints, make_batches
+from hornbook.runs.checkpoints import set_aside_newer
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
 from hornbook.runs.manifest import Manifest, Session, hardware, now, software
@@ -51,6 +52,9 @@ class Interrupted(RunError):  # noqa: N818 - it says what happened
 
 def refuse_foreign(path: Path) -> None:
     """Raise ``RunError`` if ``path`` holds something else than a run."""
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise RunError(f"{above} is not a folder, so {path} cannot lie in it; see --out.")
     if RunFolder(path).is_run() or not os.path.lexists(path):
         return
     if not path.is_dir():
@@ -111,11 +115,16 @@ def make_loop(
     """The loop over a run that has its tokenizer, ready at its newest whole checkpoint.
 
     Raises:
+        ConfigError: when a setting does not fit the vocabulary.
         DataError: when a side is too short for a single window.
         RunError: when the model does not fit into memory, or no checkpoint is whole.
     """
     batches = make_batches(config, store)
-    return TrainingLoop(folder, config, folder.read_tokenizer(), batches, device, listener)
+    tokenizer = folder.read_tokenizer()
+    if config.sampling.top_k > tokenizer.vocab_size:
+        problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
+        raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
+    return TrainingLoop(folder, config, tokenizer, batches, device, listener)
 
 
 def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
@@ -135,6 +144,8 @@ def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
             f"{folder.path} is finished at step {begins_at}; give it more with training.steps=…"
         )
         return run
+    for place in set_aside_newer(folder.path, begins_at):
+        listener.notice(f"set aside: {place}")
     for key, (old, new) in (changed or {}).items():
         listener.notice(f"changed: {key} from {old} to {new}")
     _record_session(folder, config, begins_at, loop.device, changed or {})
