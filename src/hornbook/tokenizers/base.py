@@ -68,7 +68,8 @@ class Tokenizer(ABC):
     # What a family brings.
 
     _tokens: tuple[bytes, ...]
-    """The bytes of every id, in the order of the ids; a special token's are its name's."""
+    """The bytes of every id, in the order of the ids; a special token's are its name's. An id
+    without bytes is unused: it stands between special tokens whose ids leave a gap."""
 
     @abstractmethod
     def _encode_plain(self, text: str) -> list[int]:
@@ -189,8 +190,8 @@ class Tokenizer(ABC):
                 chosen by a model): put U+FFFD, refuse, leave out, or write ``\\xNN``.
 
         Raises:
-            TokenizerError: an id is outside the vocabulary, or ``errors`` is ``"strict"`` and
-                the bytes are no UTF-8.
+            TokenizerError: an id is outside the vocabulary or unused in it, or ``errors`` is
+                ``"strict"`` and the bytes are no UTF-8.
         """
         content = self.decode_bytes(ids)
         try:
@@ -205,13 +206,15 @@ class Tokenizer(ABC):
         """Return the bytes that ids stand for, which need not be whole characters.
 
         Raises:
-            TokenizerError: an id is outside the vocabulary; names its position.
+            TokenizerError: an id is outside the vocabulary or unused in it; names its position.
         """
         known: list[int] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         tokens = self._tokens
         try:
             if known and min(known) >= 0:
-                return b"".join([tokens[token_id] for token_id in known])
+                pieces = [tokens[token_id] for token_id in known]
+                if all(pieces):
+                    return b"".join(pieces)
         except (IndexError, TypeError):
             pass  # found again below, with its position
         for position, token_id in enumerate(known):
@@ -222,7 +225,7 @@ class Tokenizer(ABC):
         """Return the bytes one id stands for; a special token's are those of its name.
 
         Raises:
-            TokenizerError: the id is outside the vocabulary.
+            TokenizerError: the id is outside the vocabulary or unused in it.
         """
         self._check_id(token_id, "token_bytes")
         return self._tokens[token_id]
@@ -230,8 +233,8 @@ class Tokenizer(ABC):
     def byte_lengths(self) -> NDArray[np.int64]:
         """Return how many bytes of text each id stands for: int64 [vocab_size], read-only.
 
-        Special tokens stand for none, except the unknown token, which counts the bytes of
-        ``<?>``. Divide a loss by these to get bits per byte.
+        Special tokens and unused ids stand for none, except the unknown token, which counts the
+        bytes of ``<?>``. Divide a loss by these to get bits per byte.
         """
         return self._byte_lengths
 
@@ -241,12 +244,17 @@ class Tokenizer(ABC):
                 f"{where}: {token_id!r} is no token id of this vocabulary, whose ids are whole "
                 f"numbers from 0 to {self.vocab_size - 1}; was it made with another tokenizer?"
             )
+        if not self._tokens[token_id]:
+            raise TokenizerError(
+                f"{where}: id {token_id} is unused in this vocabulary, it stands for nothing; was "
+                "it made with another tokenizer, or chosen by a model that was not told so?"
+            )
 
     # The whole.
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are: 0 to ``vocab_size - 1``, special tokens included."""
+        """The highest id plus one: special tokens are included, and ids that are unused."""
         return len(self._tokens)
 
     @cached_property

@@ -1,6 +1,6 @@
 """Byte pair encoding: frequent stretches of bytes become tokens, and every text can be spelled.
 
-    id     0 ... 255   256, 257, ...              then
+    id     0 ... 255   256, 257, ...              then, with gaps where a publisher left some
     token  the bytes   one a merge, in order      the special tokens
 
 The class holds the vocabulary; learning merges and applying them to one pre-token are the four
@@ -29,7 +29,12 @@ from hornbook.tokenizers.bpe_reference import (
 )
 from hornbook.tokenizers.byte_tokenizer import BYTES
 from hornbook.tokenizers.patterns import Split, splitter
-from hornbook.tokenizers.special_tokens import END_OF_TEXT, check_special_tokens
+from hornbook.tokenizers.special_tokens import (
+    END_OF_TEXT,
+    SpecialTokens,
+    check_special_tokens,
+    place_special_tokens,
+)
 from hornbook.tokenizers.tokenizer_file import StoredFields
 from hornbook.tokenizers.vocabulary import VocabularyFrom
 
@@ -41,6 +46,9 @@ LONG_WORD = 64
 
 BYTE_ORDER = bytes(range(256))
 """Ids 0 to 255 in the order of the bytes, as in every vocabulary trained here."""
+
+UNUSED = b""
+"""What an id between special tokens stands for that no special token has."""
 
 
 class BPETokenizerConfig(Settings):
@@ -79,14 +87,16 @@ class BPETokenizer(Tokenizer):
     Args:
         merges: pairs of ids, in the order learned; merge ``i`` makes the token ``256 + i``.
         pattern: what cuts a text into pre-tokens; see ``patterns.splitter``.
-        special_tokens: their names; the first one is start, end and padding.
+        special_tokens: their names, to follow the last merge; or each name's id, anywhere after
+            the last merge, where ids between them stay unused. ``<|endoftext|>`` is start, end
+            and padding; without one of that name, the special token of the lowest id is.
         byte_order: the byte of each id from 0 to 255, where a published vocabulary orders them
             in its own way (GPT-2 puts the printable ones first).
 
     Raises:
         TokenizerError: a merge uses an id that does not exist yet, or makes bytes that another
             token already stands for; the pattern is invalid; the special tokens cannot be told
-            apart; ``byte_order`` does not hold each byte once.
+            apart or have ids that are taken; ``byte_order`` does not hold each byte once.
     """
 
     kind: ClassVar[str] = "bpe"
@@ -101,25 +111,28 @@ class BPETokenizer(Tokenizer):
         self,
         merges: Iterable[Pair],
         pattern: str = "gpt2",
-        special_tokens: Sequence[str] = (END_OF_TEXT,),
+        special_tokens: SpecialTokens = (END_OF_TEXT,),
         byte_order: Sequence[int] = BYTE_ORDER,
     ) -> None:
-        names = check_special_tokens(special_tokens)
         pairs = tuple((left, right) for left, right in merges)
         if sorted(byte_order) != list(range(256)):
             raise TokenizerError("byte_order must hold each number from 0 to 255 exactly once")
-        first_special = 256 + len(pairs)
+        special_ids = place_special_tokens(special_tokens, 256 + len(pairs))
         tokens = merged_tokens(pairs, byte_order)
+        tokens += [UNUSED] * (max(special_ids.values()) + 1 - len(tokens))
+        for name, token_id in special_ids.items():
+            tokens[token_id] = name.encode("utf-8")
+        document_end = special_ids.get(END_OF_TEXT, min(special_ids.values()))
         vars(self).update(
             merges=pairs,
             pattern=pattern,
             byte_order=bytes(byte_order),
-            special_tokens=MappingProxyType({n: first_special + i for i, n in enumerate(names)}),
-            start_id=first_special,
-            end_id=first_special,
-            pad_id=first_special,
+            special_tokens=MappingProxyType(special_ids),
+            start_id=document_end,
+            end_id=document_end,
+            pad_id=document_end,
             unknown_id=None,
-            _tokens=(*tokens, *(name.encode("utf-8") for name in names)),
+            _tokens=tuple(tokens),
             _ranks={pair: 256 + number for number, pair in enumerate(pairs)},
             _split=splitter(pattern),
         )
@@ -193,16 +206,22 @@ class BPETokenizer(Tokenizer):
         document: dict[str, Any] = {
             **self._header(),
             "pattern": self.pattern,
-            "special_tokens": list(self.special_tokens),
+            "special_tokens": self._stored_special_tokens(),
             "byte_order": list(self.byte_order),
         }
         spelled = map(spelling, self._merged)
         document["merges"] = [[*p, text] for p, text in zip(self.merges, spelled, strict=True)]
         return document
 
+    def _stored_special_tokens(self) -> list[str] | dict[str, int]:
+        """Their names where they directly follow the merges, else the id of each name."""
+        first, last = 256 + len(self.merges), self.vocab_size - 1
+        directly = last - first + 1 == len(self.special_tokens)
+        return list(self.special_tokens) if directly else dict(self.special_tokens)
+
     @classmethod
     def _from_fields(cls, fields: StoredFields) -> BPETokenizer:
-        pattern, special_tokens = fields.text("pattern"), fields.texts("special_tokens")
+        pattern, special_tokens = fields.text("pattern"), fields.texts_or_ids("special_tokens")
         byte_order, entries = fields.integers("byte_order"), fields.entries("merges")
         for number, entry in enumerate(entries):
             kinds = [type(value) for value in entry] if isinstance(entry, list) else None

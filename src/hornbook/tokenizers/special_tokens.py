@@ -17,8 +17,14 @@ from hornbook.tokenizers.text import check_text
 AllowedSpecial: TypeAlias = Literal["all"] | Collection[str]
 """Which special tokens an ``encode`` recognises in the text: all, or these names."""
 
+SpecialTokens: TypeAlias = Sequence[str] | Mapping[str, int]
+"""The special tokens of a vocabulary: names whose ids follow the last token, or name -> id."""
+
 END_OF_TEXT = "<|endoftext|>"
 """The special token of byte-level vocabularies since GPT-2 (Radford et al. 2019)."""
+
+LAST_SPECIAL_ID = (1 << 24) - 1
+"""The greatest id a special token may have: a table of a row an id must stay of a sane size."""
 
 
 def check_special_tokens(names: Sequence[str]) -> tuple[str, ...]:
@@ -46,6 +52,46 @@ def check_special_tokens(names: Sequence[str]) -> tuple[str, ...]:
                     "contains the other; rename one"
                 )
     return tuple(names)
+
+
+def place_special_tokens(special_tokens: SpecialTokens, first_id: int) -> dict[str, int]:
+    """Return the id of each special token by name, in the order of the ids.
+
+    Args:
+        special_tokens: names, which get the ids from ``first_id`` on; or each name's own id,
+            at or after ``first_id``. Ids that are left out between them stand for nothing.
+        first_id: the number of ids that are taken already.
+
+    >>> place_special_tokens(["<s>", "</s>"], 256)
+    {'<s>': 256, '</s>': 257}
+    >>> place_special_tokens({"<|end|>": 300, "<|start|>": 256}, 256)
+    {'<|start|>': 256, '<|end|>': 300}
+
+    Raises:
+        TokenizerError: the names cannot be told apart; an id is no whole number, is taken, is
+            given twice or lies beyond ``LAST_SPECIAL_ID``.
+    """
+    if not isinstance(special_tokens, Mapping):
+        names = check_special_tokens(special_tokens)
+        return {name: first_id + number for number, name in enumerate(names)}
+    check_special_tokens(tuple(special_tokens))
+    taken: dict[int, str] = {}
+    for name, token_id in special_tokens.items():
+        where = f"special_tokens[{name!r}]"
+        if type(token_id) is not int:
+            raise TokenizerError(f"{where}: an id is a whole number, not {token_id!r}")
+        if not first_id <= token_id <= LAST_SPECIAL_ID:
+            raise TokenizerError(
+                f"{where}: id {token_id} is not from {first_id} to {LAST_SPECIAL_ID}; the ids "
+                f"from 0 to {first_id - 1} are those of the bytes and the merges"
+            )
+        if token_id in taken:
+            raise TokenizerError(
+                f"{where}: id {token_id} is that of {taken[token_id]!r} already; give each "
+                "special token an id of its own"
+            )
+        taken[token_id] = name
+    return {taken[token_id]: token_id for token_id in sorted(taken)}
 
 
 def allowed_names(allowed: AllowedSpecial, special_tokens: Mapping[str, int]) -> frozenset[str]:

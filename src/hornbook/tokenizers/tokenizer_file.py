@@ -74,6 +74,16 @@ class StoredFields:
                 raise self.problem(f"key {key!r}[{number}]: a text, not {_shown(value)}")
         return tuple(values)
 
+    def texts_or_ids(self, key: str) -> tuple[str, ...] | dict[str, int]:
+        """Take a list of texts, or texts with a whole number each, out of the fields."""
+        if not isinstance(self._fields.get(key), dict):
+            return self.texts(key)
+        values: dict[str, Any] = self._take(key)
+        for name, value in values.items():
+            if type(value) is not int:
+                raise self.problem(f"key {key!r}[{name!r}]: a whole number, not {_shown(value)}")
+        return values
+
     def integers(self, key: str) -> tuple[int, ...]:
         """Take a list of whole numbers out of the fields."""
         values = self.entries(key)
