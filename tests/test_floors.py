@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "randomness": -1,
     "durable": -1,
     "cache": -1,
+    "download": -1,
     "targets": -1,
     "corpora": 0,
     "tokenizers": 0,

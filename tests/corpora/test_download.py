@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
@@ -16,10 +17,12 @@ from opening_corpora import Remembering, shared_corpus, texts
 
 from hornbook.cache import cache_folder
 from hornbook.corpora import NAMED_CORPORA, cached_file, fetch, is_cached, named, sources
-from hornbook.corpora.download import ATTEMPTS, download
+from hornbook.download import ATTEMPTS
+from hornbook.download import download as download_for
 from hornbook.durable import file_checksum
 from hornbook.errors import CorpusError
 
+download = partial(download_for, error=CorpusError)
 CONTENT = b"".join(b"line %d of the file on the server\n" % n for n in range(20_000))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hornbook.cache import cache_folder
-from hornbook.corpora.download import download
 from hornbook.corpora.separation import SeparateBy
+from hornbook.download import download
 from hornbook.durable import write_durably
 from hornbook.errors import CorpusError
 from hornbook.listener import SILENT, Listener
@@ -142,11 +142,11 @@ def fetch(corpus: NamedCorpus, *, listener: Listener = SILENT) -> Path:
     if text.is_file():
         return text
     if corpus.convert is None:
-        download(corpus.address, text, sha256=corpus.sha256, listener=listener)
+        download(corpus.address, text, sha256=corpus.sha256, error=CorpusError, listener=listener)
         return text
     raw = text.with_suffix(Path(corpus.address).suffix)
     if not raw.is_file():
-        download(corpus.address, raw, sha256=corpus.sha256, listener=listener)
+        download(corpus.address, raw, sha256=corpus.sha256, error=CorpusError, listener=listener)
     try:
         write_durably(text, corpus.convert(raw.read_bytes()))
     except (CorpusError, ValueError) as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hornbook.durable import file_checksum, sync_file, sync_folder, write_durably
-from hornbook.errors import CorpusError
+from hornbook.errors import HornbookError
 from hornbook.listener import SILENT, Listener, Progress
 
 ATTEMPTS = 4
@@ -41,6 +41,7 @@ class _Wanted:
     address: str
     target: Path
     sha256: str | None
+    error: type[HornbookError]
 
     @property
     def part(self) -> Path:
@@ -67,6 +68,7 @@ def download(
     target: Path,
     *,
     sha256: str | None = None,
+    error: type[HornbookError] = HornbookError,
     listener: Listener = SILENT,
     wait: Callable[[float], Any] = time.sleep,
 ) -> None:
@@ -74,13 +76,15 @@ def download(
 
     Args:
         sha256: the checksum that the file must have, where one is known.
+        error: what to raise: the kind of mistake that the room of the caller reports.
         wait: called with the seconds to pause before another attempt.
 
     Raises:
-        CorpusError: when the address has no such file, cannot be reached, keeps breaking
-            off, or sends bytes with another checksum; says where to put the file by hand.
+        HornbookError: or ``error``, when the address has no such file, cannot be reached,
+            keeps breaking off, or sends bytes with another checksum; says where to put the
+            file by hand.
     """
-    wanted = _Wanted(address, target, sha256)
+    wanted = _Wanted(address, target, sha256, error)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(ATTEMPTS):
@@ -92,11 +96,11 @@ def download(
                     raise _given_up(wanted, reason) from reason.__cause__
                 wait(PATIENCE * 2**attempt)
         _verify_and_place(wanted)
-    except OSError as error:  # network errors are caught closer to the network
-        raise CorpusError(
-            f"{address}: cannot be written to {target.parent}: {error.strerror or error}. "
+    except OSError as refusal:  # network errors are caught closer to the network
+        raise error(
+            f"{address}: cannot be written to {target.parent}: {refusal.strerror or refusal}. "
             "Free some space, or name another folder with the variable HORNBOOK_CACHE."
-        ) from error
+        ) from refusal
 
 
 def _attempt(wanted: _Wanted, listener: Listener) -> None:
@@ -152,11 +156,11 @@ def _request(wanted: _Wanted, have: int, version: Mapping[str, str] | None) -> A
             raise _TryAgain("the server refused to continue") from error
         if error.code == 429 or error.code >= 500:
             raise _TryAgain(f"the server answered {error.code} {error.reason}") from error
-        raise CorpusError(
+        raise wanted.error(
             f"{wanted.address}: the server answered {error.code} {error.reason}. {wanted.by_hand()}"
         ) from error
     except urllib.error.URLError as error:
-        raise CorpusError(
+        raise wanted.error(
             f"{wanted.address}: cannot be reached ({error.reason}). Is there a network? "
             f"{wanted.by_hand()}"
         ) from error
@@ -230,7 +234,7 @@ def _verify_and_place(wanted: _Wanted) -> None:
         found = file_checksum(wanted.part)
         if found != wanted.sha256:
             wanted.forget()
-            raise CorpusError(
+            raise wanted.error(
                 f"{wanted.address}: what came has the SHA-256 {found}, not {wanted.sha256}: the "
                 "file was changed, or something on the way replaced it; it was thrown away. "
                 f"{wanted.by_hand()}"
@@ -241,9 +245,9 @@ def _verify_and_place(wanted: _Wanted) -> None:
     sync_folder(wanted.target.parent)
 
 
-def _given_up(wanted: _Wanted, reason: _TryAgain) -> CorpusError:
+def _given_up(wanted: _Wanted, reason: _TryAgain) -> HornbookError:
     kept = "What came is kept; run the same command again to continue. " if _kept(wanted)[0] else ""
-    return CorpusError(
+    return wanted.error(
         f"{wanted.address}: the download failed {ATTEMPTS} times, at last because: {reason}. "
         f"{kept}{wanted.by_hand()}"
     )
