@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hornbook.cli import tokenizer_explain
+from hornbook.cli.input_text import read_text
+from hornbook.cli.pieces import shown
 from hornbook.errors import HornbookError, TokenizerError
 
 if TYPE_CHECKING:
@@ -60,7 +63,9 @@ def encode(
     from hornbook.tokenizers import Tokenizer
 
     opened = Tokenizer.load(tokenizer)
-    content = _read(file) if file is not None else _read(None) if text == "-" else text or ""
+    content = (
+        read_text(file) if file is not None else read_text(None) if text == "-" else text or ""
+    )
     if ids:
         print(*opened.encode(content))
         return
@@ -88,7 +93,7 @@ def decode(
     from hornbook.cli.screen import on_terminal, write_text
     from hornbook.tokenizers import Tokenizer
 
-    words = _read(None).split() if list(ids) == ["-"] else ids
+    words = read_text(None).split() if list(ids) == ["-"] else ids
     numbers = _numbers(words)
     opened = Tokenizer.load(tokenizer)
     if on_terminal(sys.stdout):
@@ -99,22 +104,7 @@ def decode(
     sys.stdout.buffer.flush()
 
 
-def shown(piece: bytes) -> str:
-    """A token's bytes with white space made visible, and bytes that are no text as ``<E2>``.
-
-    >>> shown(b" a\\tb\\n"), shown(b"\\xe2\\x80")
-    ('·a→b⏎', '<E2><80>')
-    """
-    from hornbook.cli.screen import visible
-
-    text = piece.decode("utf-8", "surrogateescape")
-    marks = {" ": "·", "\n": "⏎", "\t": "→"}
-    return "".join(
-        f"<{ord(mark) - 0xDC00:02X}>"
-        if "\udc80" <= mark <= "\udcff"
-        else marks.get(mark) or visible(mark)
-        for mark in text
-    )
+app.command("explain")(tokenizer_explain.explain)
 
 
 def _print_pieces(tokenizer: Tokenizer, text: str) -> None:
@@ -137,21 +127,6 @@ def _print_pieces(tokenizer: Tokenizer, text: str) -> None:
     size = len(text.encode("utf-8"))
     each = f", {size / len(pieces):.2f} bytes per token" if pieces else ""
     print(f"{len(pieces):,} tokens, {size:,} bytes{each}")
-
-
-def _read(file: Path | None) -> str:
-    """The text of a file, or of standard input, exactly as it stands."""
-    name = "standard input" if file is None else str(file)
-    try:
-        content = sys.stdin.buffer.read() if file is None else file.read_bytes()
-        return content.decode("utf-8")
-    except OSError as error:
-        raise TokenizerError(f"{name} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise TokenizerError(
-            f"{name} is not UTF-8 text: byte {error.start} is "
-            f"0x{error.object[error.start]:02x} ({error.reason}). Convert it to UTF-8 first."
-        ) from error
 
 
 def _numbers(words: Sequence[str]) -> list[int]:

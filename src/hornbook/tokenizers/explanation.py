@@ -110,12 +110,14 @@ class Explanation:
     Attributes:
         text: the text.
         characters: each character in its order.
-        cut: what cut the text into pieces, in a few words.
+        piece_name: what a piece is called: ``pre-token``, ``word`` or ``character``.
+        cut: how the text was cut into pieces, in a few words.
         pieces: what was encoded on its own, in its order; put end to end they are the text.
     """
 
     text: str
     characters: tuple[ExplainedCharacter, ...]
+    piece_name: str
     cut: str
     pieces: tuple[ExplainedPiece, ...]
 
@@ -141,15 +143,17 @@ def explain(tokenizer: Tokenizer, text: str) -> Explanation:
     check_text(text)
     characters = tuple(map(explain_character, text))
     if isinstance(tokenizer, BPETokenizer):
-        cut, pieces = f"the pattern {tokenizer.pattern!r}", _explain_merges(tokenizer, text)
+        cut = f"cut by the pattern {tokenizer.pattern!r}"
+        return Explanation(text, characters, "pre-token", cut, _explain_merges(tokenizer, text))
+    if isinstance(tokenizer, WordTokenizer):
+        name, parts = "word", split_words(text)
+        cut = "cut into runs of letters, white space, digits and the rest"
     else:
-        words = isinstance(tokenizer, WordTokenizer)
-        cut = "runs of letters, white space, digits and the rest" if words else "every character"
-        pieces = tuple(
-            ExplainedPiece(part, (), tuple(map(Token._make, tokenizer.pieces(part))))
-            for part in (split_words(text) if words else text)
-        )
-    return Explanation(text, characters, cut, pieces)
+        name, parts, cut = "character", list(text), "each on its own"
+    pieces = [
+        ExplainedPiece(part, (), tuple(map(Token._make, tokenizer.pieces(part)))) for part in parts
+    ]
+    return Explanation(text, characters, name, cut, tuple(pieces))
 
 
 def explain_character(character: str) -> ExplainedCharacter:
