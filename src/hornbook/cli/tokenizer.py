@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornbook.cli import tokenizer_explain
+from hornbook.cli import tokenizer_bench, tokenizer_explain
 from hornbook.cli.input_text import read_text
 from hornbook.cli.pieces import shown
 from hornbook.errors import HornbookError, TokenizerError
@@ -105,6 +105,7 @@ def decode(
 
 
 app.command("explain")(tokenizer_explain.explain)
+app.command("bench")(tokenizer_bench.bench)
 
 
 def _print_pieces(tokenizer: Tokenizer, text: str) -> None:
