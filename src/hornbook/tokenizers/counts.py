@@ -306,7 +306,7 @@ def _check_cut_alike(
     here, there = (names[i] if i < len(names) else f"part {i + 1}" for i in (number, 0))
     if part.pattern != first.pattern:
         what, mine, others = "pattern", repr(part.pattern), repr(first.pattern)
-    elif set(part.special_tokens) != set(first.special_tokens):
+    elif part.special_tokens != first.special_tokens:
         what = "special tokens"
         mine, others = (", ".join(p.special_tokens) or "none" for p in (part, first))
     else:
