@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
+import tiktoken
 from awkward_texts import AWKWARD, CORPUS, any_text, few_letters
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.errors import TokenizerError
@@ -21,6 +23,8 @@ from hornbook.tokenizers import (
     WordTokenizerConfig,
 )
 from hornbook.tokenizers.explanation import ExplainedPiece, Explanation, Token, explain
+from hornbook.tokenizers.formats.gpt2_files import read_gpt2
+from hornbook.tokenizers.patterns import PUBLISHED
 
 FAMILIES: dict[str, Tokenizer] = {
     "byte": ByteTokenizer(),
@@ -122,3 +126,31 @@ def test_half_a_surrogate_pair_is_refused() -> None:
 def test_texts_that_tokenizers_stumble_over(name: str) -> None:
     for text in [*AWKWARD, "".join(AWKWARD), "a" * 500]:
         assert_explains(FAMILIES[name], text)
+
+
+def test_gpt2_is_explained_with_the_ids_of_tiktoken(shared: Path) -> None:
+    folder = shared / "vocabularies"
+    ours = read_gpt2(folder / "gpt2-vocab.json", folder / "gpt2-merges.txt")
+    ranks = {ours.token_bytes(token_id): token_id for token_id in range(50256)}
+    theirs = tiktoken.Encoding(
+        "gpt2", pat_str=PUBLISHED["gpt2"], mergeable_ranks=ranks, special_tokens={}
+    )
+
+    @settings(max_examples=60, deadline=None)
+    @given(text=any_text)
+    def same_ids(text: str) -> None:
+        told = assert_explains(ours, text)
+        assert told.ids == theirs.encode_ordinary(text)
+        for piece in told.pieces:
+            assert len(replayed(piece, ours.byte_order)) == len(piece.merges)
+
+    same_ids()
+    told = explain(ours, "The newest egg")
+    assert [merge.made for merge in told.pieces[1].merges] == [
+        (274, b"es"),
+        (299, b" n"),
+        (395, b"est"),
+        (413, b"ew"),
+        (649, b" new"),
+        (15530, b" newest"),
+    ]
