@@ -83,11 +83,11 @@ def _named(name: str) -> tuple[Tokenizer, list[str]]:
 def _learned_on_the_spot() -> tuple[Tokenizer, list[str]]:
     """A small vocabulary that needs no network and is always the same, and why it is used."""
     from hornbook.corpora import Corpus, CorpusConfig
-    from hornbook.tokenizers import BPETokenizer, BPETokenizerConfig
+    from hornbook.tokenizers import BPETokenizerConfig, train_tokenizer
 
     documents = Corpus.open(CorpusConfig(files=("python-docs",))).documents()
     config = BPETokenizerConfig(vocab_size=DEFAULT_ENTRIES)
-    learned = BPETokenizer.train((document.text for document in documents), config)
+    learned = train_tokenizer(config, (document.text for document in documents))
     return learned, [
         f"{_summary(learned)}, learned just now from python-docs, the manual inside Python.",
         "No tokenizer was named; choose one with --tokenizer PATH|NAME.",
