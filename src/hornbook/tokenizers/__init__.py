@@ -14,6 +14,7 @@ In the order to read them:
     bpe_reference   byte pair encoding, as on paper
     bpe             ... as a tokenizer
     families        all four behind one setting
+    formats         the files of other tools, and vocabularies known by name
 """
 
 from hornbook.tokenizers.base import Tokenizer
@@ -21,9 +22,11 @@ from hornbook.tokenizers.bpe import BPETokenizer, BPETokenizerConfig
 from hornbook.tokenizers.byte_tokenizer import ByteTokenizer, ByteTokenizerConfig
 from hornbook.tokenizers.char_tokenizer import CharTokenizer, CharTokenizerConfig
 from hornbook.tokenizers.families import TokenizerConfig, train_tokenizer
+from hornbook.tokenizers.formats.published import PUBLISHED_VOCABULARIES
 from hornbook.tokenizers.word_tokenizer import WordTokenizer, WordTokenizerConfig
 
 __all__ = [
+    "PUBLISHED_VOCABULARIES",
     "BPETokenizer",
     "BPETokenizerConfig",
     "ByteTokenizer",

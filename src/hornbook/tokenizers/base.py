@@ -12,6 +12,7 @@ through that constructor.
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from hornbook.durable import write_durably
 from hornbook.errors import TokenizerError
+from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers.special_tokens import (
     AllowedSpecial,
     allowed_names,
@@ -40,6 +42,8 @@ from hornbook.tokenizers.tokenizer_file import (
 
 TokenIds: TypeAlias = Iterable[int] | NDArray[Any]
 Undecodable: TypeAlias = Literal["replace", "strict", "ignore", "backslashreplace"]
+
+_BARE_NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 
 
 class Tokenizer(ABC):
@@ -60,6 +64,8 @@ class Tokenizer(ABC):
     unknown_id: int | None
 
     _families: ClassVar[dict[str, type[Tokenizer]]] = {}
+    _load_published: ClassVar[Callable[..., Tokenizer]]
+    """Loads a vocabulary by its published name; ``formats.published`` registers it here."""
 
     def __init_subclass__(cls) -> None:
         if "kind" in vars(cls):
@@ -275,16 +281,31 @@ class Tokenizer(ABC):
         write_durably(path / FILE_NAME if path.is_dir() else path, render(self.to_json()))
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a tokenizer from its file, or from a folder that holds ``tokenizer.json``.
+    def load(cls, path: str | Path, *, listener: Listener = SILENT) -> Self:
+        """Read a tokenizer from its file, from a folder that holds one, or by its published name.
 
         On ``Tokenizer`` this gives whichever family the file holds; on a family, only that one.
 
+        Args:
+            path: a file; a folder with ``tokenizer.json``; or, where there is no file or folder
+                of that name, a published vocabulary such as ``"gpt2"``: it is taken from the
+                cache, or fetched into it once.
+            listener: is told of a download.
+
         Raises:
             TokenizerError: the file is missing, is no hornbook tokenizer, is of a newer schema
-                or another kind, or a key is missing or wrong; names the file and the key.
+                or another kind, or a key is missing or wrong; names the file and the key. Or
+                there is no such name, or it cannot be fetched.
         """
-        return cls._from_stored(read_fields(Path(path)))
+        path = Path(path)
+        if path.exists() or not _BARE_NAME.fullmatch(str(path)):
+            return cls._from_stored(read_fields(path))
+        tokenizer = Tokenizer._load_published(path.name, listener=listener)
+        if not isinstance(tokenizer, cls):
+            raise TokenizerError(
+                f"{path}: is a {tokenizer.kind} tokenizer, not a {cls.__name__}; use Tokenizer.load"
+            )
+        return tokenizer
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:

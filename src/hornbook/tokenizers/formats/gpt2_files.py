@@ -93,18 +93,18 @@ def tokenizer_of_gpt2(
 
 
 def gpt2_of_tokenizer(tokenizer: BPETokenizer) -> tuple[bytes, bytes]:
-    r"""Return the content of ``vocab.json`` and of ``merges.txt``.
+    r"""Return the content of ``vocab.json`` and of ``merges.txt``, as GPT-2's own were written.
 
     >>> vocabulary, merges = gpt2_of_tokenizer(BPETokenizer([(32, 97)]))
-    >>> vocabulary[-36:].decode(), merges.decode()
-    ('255, "Ġa": 256, "<|endoftext|>": 257}\n', '#version: 0.2\nĠ a\n')
+    >>> vocabulary[-37:].decode(), merges.decode()
+    (' "\\u0120a": 256, "<|endoftext|>": 257}', '#version: 0.2\nĠ a\n')
 
     Raises:
         TokenizerError: a special token's name is how the alphabet writes another token.
     """
-    table = json.dumps(ids_by_name(tokenizer), ensure_ascii=False)
+    table = json.dumps(ids_by_name(tokenizer))
     lines = [f"{_VERSION}: 0.2", *(f"{left} {right}" for left, right in merge_names(tokenizer))]
-    return f"{table}\n".encode(), ("\n".join(lines) + "\n").encode()
+    return table.encode(), ("\n".join(lines) + "\n").encode()
 
 
 def _pairs(merges: bytes, source: str) -> tuple[list[tuple[str, str]], list[int]]:
