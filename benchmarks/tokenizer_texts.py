@@ -81,10 +81,6 @@ class Bench:
         """Return the first corpus, which is the one that most is measured on."""
         return next(self.texts())
 
-    def largest(self) -> Path:
-        """Return the file of the largest corpus."""
-        return max(self._paths(), key=lambda path: path.stat().st_size)
-
     def _paths(self) -> list[Path]:
         paths = [self.corpora / name for name in CORPORA]
         return [path for path in paths if path.is_file()]

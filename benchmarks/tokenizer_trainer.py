@@ -2,8 +2,9 @@
 
     python -m benchmarks.tokenizer_trainer '{"name": "rustbpe", "corpus": ..., ...}'
 
-Everybody is given the same blocks of the corpus; reading them is inside the time, importing is
-not. Nothing here imports what the one to be measured does not.
+Reading the corpus is inside the time, importing is not. hornbook and rustbpe are given the same
+blocks; Hugging Face reads the file by itself, which is a third faster for it than being given
+texts. Nothing here imports what the one to be measured does not.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import Any, TypeAlias
 BLOCK = 1 << 20
 """A corpus is read in blocks of about this size, each ending with a line [bytes]."""
 
+PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""GPT-2's pattern without possessive quantifiers, with which rustbpe is a little faster."""
+
 END = "<|endoftext|>"
 """The one special token; the size of the vocabulary counts it."""
 
@@ -33,17 +37,13 @@ class Order:
     Attributes:
         name: ``hornbook``, ``rustbpe`` or ``Hugging Face``.
         corpus: the path of a text file.
-        limit: how much of it to take [bytes]; 0 takes all.
         vocab_size: the entries, the special token included.
-        pattern: the regular expression that cuts the text.
         out: where to write what it took and gave, as JSON.
     """
 
     name: str
     corpus: str
-    limit: int
     vocab_size: int
-    pattern: str
     out: str
 
     def to_json(self) -> str:
@@ -51,17 +51,11 @@ class Order:
         return json.dumps(asdict(self))
 
 
-def blocks(path: Path, limit: int) -> Iterator[bytes]:
-    """Yield a file in blocks that end with a line, until ``limit`` bytes are passed."""
-    taken = 0
-    with path.open("rb") as file:
-        while not limit or taken < limit:
-            block = file.read(min(BLOCK, limit - taken) if limit else BLOCK)
-            if not block:
-                return
-            block += file.readline()
-            taken += len(block)
-            yield block
+def blocks(path: str) -> Iterator[bytes]:
+    """Yield a file in blocks that end with a line."""
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            yield block + file.readline()
 
 
 def train_hornbook(order: Order) -> Callable[[], Tokens]:
@@ -70,7 +64,7 @@ def train_hornbook(order: Order) -> Callable[[], Tokens]:
 
     def train() -> Tokens:
         tokenizer = BPETokenizer.train(
-            blocks(Path(order.corpus), order.limit),
+            blocks(order.corpus),
             vocab_size=order.vocab_size,
             pattern="gpt2",
             special_tokens=(END,),
@@ -86,10 +80,9 @@ def train_rustbpe(order: Order) -> Callable[[], Tokens]:
 
     def train() -> Tokens:
         tokenizer = rustbpe.Tokenizer()
+        strings = (block.decode("utf-8") for block in blocks(order.corpus))
         # Its buffer is counted in texts, and these are large ones.
-        tokenizer.train_from_iterator(
-            _strings(order), order.vocab_size - 1, buffer_size=8, pattern=order.pattern
-        )
+        tokenizer.train_from_iterator(strings, order.vocab_size - 1, buffer_size=8, pattern=PATTERN)
         return lambda: (bytes(token) for token, _ in tokenizer.get_mergeable_ranks())
 
     return train
@@ -108,7 +101,7 @@ def train_huggingface(order: Order) -> Callable[[], Tokens]:
             initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(_strings(order), trainer)
+        tokenizer.train([order.corpus], trainer)
         return lambda: _spelled(name for name in tokenizer.get_vocab() if name != END)
 
     return train
@@ -120,11 +113,6 @@ TRAINERS: dict[str, Callable[[Order], Callable[[], Tokens]]] = {
     "Hugging Face": train_huggingface,
 }
 """Who can be measured."""
-
-
-def _strings(order: Order) -> Iterator[str]:
-    for block in blocks(Path(order.corpus), order.limit):
-        yield block.decode("utf-8", "replace")
 
 
 def _spelled(names: Iterable[str]) -> Iterable[bytes]:

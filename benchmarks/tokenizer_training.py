@@ -1,4 +1,4 @@
-"""Training beside training: a vocabulary of 32,000 out of the largest corpus."""
+"""Training beside training: a vocabulary of 32,000 out of the first corpus."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from pathlib import Path
 
 from benchmarks.tokenizer_peers import installed
 from benchmarks.tokenizer_rows import Row, Target
-from benchmarks.tokenizer_texts import CORPORA, Bench
+from benchmarks.tokenizer_texts import Bench
 from benchmarks.tokenizer_timing import one_core
 from benchmarks.tokenizer_trainer import Order
-from hornbook.tokenizers.patterns import PUBLISHED
 
 VOCAB_SIZE = 32_000
 SPEED = {"rustbpe": Target(5, 8), "Hugging Face": Target(15, 30)}
@@ -41,21 +40,20 @@ class Training:
 
 def train(bench: Bench) -> Iterator[Row]:
     """Train in fresh processes, by turns, beside rustbpe and Hugging Face."""
-    corpus = bench.largest()
+    corpus = bench.first()
     names = ["hornbook", *(name for name in SPEED if installed(name))]
     vocab_size = VOCAB_SIZE if bench.limit is None else 1_000
     trained: dict[str, list[Training]] = {name: [] for name in names}
     with one_core():
         # Kernels are compiled once on a machine, and this is about the time after that.
-        training("hornbook", corpus, 300, 100_000, bench.aside)
+        little = corpus.beginning(100_000, bench.aside)
+        training("hornbook", little.path, 300, bench.aside)
         for _ in range(min(ROUNDS, bench.rounds)):
             for name in names:
-                done = training(name, corpus, vocab_size, bench.limit or 0, bench.aside)
-                trained[name].append(done)
+                trained[name].append(training(name, corpus.path, vocab_size, bench.aside))
     seconds = {name: statistics.median(one.seconds for one in trained[name]) for name in names}
     peaks = {name: statistics.median(one.peak for one in trained[name]) for name in names}
-    size = (bench.limit or corpus.stat().st_size) / 1e6
-    subject = f"{CORPORA[corpus.name]}, {size:.1f} MB, {vocab_size:,} entries"
+    subject = f"{corpus.title}, {corpus.megabytes:.1f} MB, {vocab_size:,} entries"
     ours = trained["hornbook"][0].tokens
     for name in names[1:]:
         common = len(ours & trained[name][0].tokens) / len(ours)
@@ -76,14 +74,14 @@ def train(bench: Bench) -> Iterator[Row]:
         )
 
 
-def training(name: str, corpus: Path, vocab_size: int, limit: int, aside: Path) -> Training:
+def training(name: str, corpus: Path, vocab_size: int, aside: Path) -> Training:
     """Train in a fresh process, on the cores that this one may use.
 
     Raises:
         RuntimeError: the process failed; holds the end of what it said.
     """
     out = aside / "training.json"
-    order = Order(name, str(corpus.resolve()), limit, vocab_size, PUBLISHED["gpt2"], str(out))
+    order = Order(name, str(corpus.resolve()), vocab_size, str(out))
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.tokenizer_trainer", order.to_json()],
         cwd=Path(__file__).resolve().parents[1],
