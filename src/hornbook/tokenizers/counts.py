@@ -168,6 +168,15 @@ class PreTokenCounts:
             yield bytes(view[begin:end]), count
             begin = end
 
+    def pre_token(self, number: int) -> bytes:
+        """Return one pre-token by its place in the order of bytes, from 0.
+
+        >>> PreTokenCounts.from_mapping({b"to": 2, b"be": 2, b"or": 1}, "gpt2").pre_token(1)
+        b'or'
+        """
+        begin = int(self.ends[number - 1]) if number else 0
+        return self.content[begin : self.ends[number]].tobytes()
+
     def to_mapping(self) -> dict[bytes, int]:
         """Return the counts as a mapping, in the order of bytes.
 
