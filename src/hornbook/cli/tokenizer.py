@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornbook.cli import tokenizer_bench, tokenizer_explain
+from hornbook.cli import tokenizer_bench, tokenizer_explain, tokenizer_formats
 from hornbook.cli.input_text import read_text
 from hornbook.cli.pieces import shown
 from hornbook.errors import HornbookError, TokenizerError
@@ -22,7 +22,10 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 TokenizerPath = Annotated[
     Path,
-    typer.Argument(metavar="TOKENIZER", help="A tokenizer.json, or a run's folder."),
+    typer.Argument(
+        metavar="TOKENIZER",
+        help="A tokenizer.json, a run's folder, or a published name such as gpt2.",
+    ),
 ]
 
 
@@ -106,6 +109,8 @@ def decode(
 
 app.command("explain")(tokenizer_explain.explain)
 app.command("bench")(tokenizer_bench.bench)
+app.command("export")(tokenizer_formats.export_tokenizer)
+app.command("import")(tokenizer_formats.import_tokenizer)
 
 
 def _print_pieces(tokenizer: Tokenizer, text: str) -> None:

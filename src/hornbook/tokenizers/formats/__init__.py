@@ -12,4 +12,5 @@ In the order to read them:
     pre_tokenizers   how Hugging Face writes where a text is cut
     huggingface      Hugging Face: tokenizer.json
     published        vocabularies that are known by name
+    importing        whichever of these it is
 """
