@@ -14,6 +14,9 @@ import hornbook
 from hornbook.cli.explanation import explanation_lines
 from hornbook.tokenizers import BPETokenizer, ByteTokenizer, Tokenizer, WordTokenizer
 from hornbook.tokenizers.explanation import explain
+from hornbook.tokenizers.formats.gpt2_files import read_gpt2
+from hornbook.tokenizers.formats.published import PUBLISHED_VOCABULARIES
+from hornbook.tokenizers.formats.tiktoken_file import ranks_of_tokenizer
 
 EGGS = BPETokenizer([(101, 103), (256, 103), (32, 257)], "gpt2")
 
@@ -87,9 +90,27 @@ def test_without_a_tokenizer_the_first_lines_say_which_one_is_used(call: Any) ->
         "Byte pair encoding, 2,048 entries, learned just now from python-docs, the manual inside "
         "Python."
     )
-    assert second == "No tokenizer was named; choose one with --tokenizer PATH|NAME."
+    assert second == "No tokenizer was named; choose one with --tokenizer PATH|NAME, such as gpt2."
     assert "9 pre-tokens, cut by the pattern 'gpt2'" in rest
     assert "  나  U+B098  HANGUL SYLLABLE NA" in rest
+
+
+def test_gpt2_is_used_if_it_was_fetched_before(
+    call: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(__file__).resolve().parents[3] / "shared" / "vocabularies"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared with published vocabularies, which is absent here")
+    gpt2 = read_gpt2(folder / "gpt2-vocab.json", folder / "gpt2-merges.txt")
+    monkeypatch.setenv("HORNBOOK_CACHE", str(tmp_path))
+    place = PUBLISHED_VOCABULARIES["gpt2"].cached_file
+    place.parent.mkdir(parents=True)
+    place.write_bytes(ranks_of_tokenizer(gpt2))
+    result = call("tokenizer", "explain", "The newest egg, Egg egg! 나무 🙂")
+    first, second, *rest = result.stdout.splitlines()
+    assert first == "gpt2: Byte pair encoding, 50,257 entries."
+    assert second == "No tokenizer was named; choose one with --tokenizer PATH|NAME, such as gpt2."
+    assert rest[-1].split()[:7] == ["464", "15530", "5935", "11", "14562", "5935", "0"]
 
 
 def test_a_tokenizer_stands_in_front_or_in_its_option(call: Any, finished_run: Any) -> None:

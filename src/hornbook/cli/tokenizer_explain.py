@@ -20,6 +20,8 @@ PIPE_WIDTH = 100
 DEFAULT_ENTRIES = 2048
 """The size of the vocabulary that is learned on the spot [tokens]."""
 
+_NOT_NAMED = "No tokenizer was named; choose one with --tokenizer PATH|NAME, such as gpt2."
+
 
 def explain(
     words: Annotated[
@@ -40,8 +42,8 @@ def explain(
 ) -> None:
     """Show how a text becomes tokens: characters, bytes, pre-tokens, and each merge in order.
 
-    Without a TOKENIZER, a small vocabulary is learned on the spot from Python's own manual; the
-    first line says which one is used.
+    Without a TOKENIZER, GPT-2's is used if it was fetched before; if not, a small vocabulary is
+    learned on the spot from Python's own manual. The first lines say which one it is.
 
     \b
     Examples:
@@ -51,7 +53,7 @@ def explain(
     """
     name, text = _tokenizer_and_text(words, tokenizer)
     content = read_text(None) if text == "-" else text
-    opened, introduction = _learned_on_the_spot() if name is None else _named(name)
+    opened, introduction = _default() if name is None else _named(name)
     explained = content if every else content[:EXPLAINED]
     if len(explained) < len(content):
         introduction.append(
@@ -80,8 +82,17 @@ def _named(name: str) -> tuple[Tokenizer, list[str]]:
     return opened, [f"{name}: {_summary(opened)}."]
 
 
+def _default() -> tuple[Tokenizer, list[str]]:
+    """GPT-2's vocabulary if it is on this machine, else a small one made without a network."""
+    from hornbook.tokenizers.formats.published import PUBLISHED_VOCABULARIES
+
+    if not PUBLISHED_VOCABULARIES["gpt2"].cached_file.is_file():
+        return _learned_on_the_spot()
+    opened, introduction = _named("gpt2")
+    return opened, [*introduction, _NOT_NAMED]
+
+
 def _learned_on_the_spot() -> tuple[Tokenizer, list[str]]:
-    """A small vocabulary that needs no network and is always the same, and why it is used."""
     from hornbook.corpora import Corpus, CorpusConfig
     from hornbook.tokenizers import BPETokenizerConfig, train_tokenizer
 
@@ -90,7 +101,7 @@ def _learned_on_the_spot() -> tuple[Tokenizer, list[str]]:
     learned = train_tokenizer(config, (document.text for document in documents))
     return learned, [
         f"{_summary(learned)}, learned just now from python-docs, the manual inside Python.",
-        "No tokenizer was named; choose one with --tokenizer PATH|NAME.",
+        _NOT_NAMED,
     ]
 
 
