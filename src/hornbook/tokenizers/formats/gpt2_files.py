@@ -6,12 +6,14 @@
                  Ġ a
 
 Tokens are written in ``byte_alphabet``. Entries of the vocabulary that no merge makes are special
-tokens. The files do not hold the pattern.
+tokens, unless they look like a token whose merge is missing, as in a file that was cut short. The
+files do not hold the pattern.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from hornbook.durable import write_durably
@@ -28,6 +30,7 @@ from hornbook.tokenizers.special_tokens import END_OF_TEXT
 VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
 
 _VERSION = "#version"
+_BRACKETS = (("<", ">"), ("[", "]"))
 
 
 def read_gpt2(vocabulary: Path, merges: Path, pattern: str = "gpt2") -> BPETokenizer:
@@ -73,14 +76,15 @@ def tokenizer_of_gpt2(
     [257, 115]
 
     Raises:
-        TokenizerError: a file is damaged, or the two do not fit together; names the line of the
-            merge, or the entry of the vocabulary.
+        TokenizerError: a file is damaged or cut short, or the two do not fit together; names the
+            line of the merge, or the entry of the vocabulary.
     """
     ids = json_object(vocabulary, sources[0])
     pairs, lines = _pairs(merges, sources[1])
     listed = vocabulary_of_lists(
         ids, pairs, sources[0], lambda number: f"{sources[1]}, line {lines[number]}"
     )
+    _check_special_tokens(listed.others, ids, sources)
     try:
         return BPETokenizer(
             listed.merges, pattern, listed.others or (END_OF_TEXT,), listed.byte_order
@@ -97,7 +101,7 @@ def gpt2_of_tokenizer(tokenizer: BPETokenizer) -> tuple[bytes, bytes]:
 
     >>> vocabulary, merges = gpt2_of_tokenizer(BPETokenizer([(32, 97)]))
     >>> vocabulary[-37:].decode(), merges.decode()
-    (' "\\u0120a": 256, "<|endoftext|>": 257}', '#version: 0.2\nĠ a\n')
+    ('"\\u0120a": 256, "<|endoftext|>": 257}', '#version: 0.2\nĠ a\n')
 
     Raises:
         TokenizerError: a special token's name is how the alphabet writes another token.
@@ -125,3 +129,19 @@ def _pairs(merges: bytes, source: str) -> tuple[list[tuple[str, str]], list[int]
         pairs.append((fields[0], fields[1]))
         lines.append(number)
     return pairs, lines
+
+
+def _check_special_tokens(
+    others: Mapping[str, int], ids: Mapping[str, int], sources: tuple[str, str]
+) -> None:
+    """Refuse entries that no merge makes, if two tokens spell them and no brackets mark them."""
+    for name, token_id in others.items():
+        if (name[:1], name[-1:]) in _BRACKETS:
+            continue
+        for cut in range(1, len(name)):
+            if name[:cut] in ids and name[cut:] in ids:
+                raise TokenizerError(
+                    f"{sources[0]}: no line of {sources[1]} makes {name!r} (id {token_id}), though "
+                    f"{name[:cut]!r} and {name[cut:]!r} spell it; was the file of merges cut "
+                    "short? (Special tokens stand in <...> or [...], or cannot be spelled so.)"
+                )
