@@ -15,8 +15,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from hornbook.tokenizers import BPETokenizer
-
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 Load: TypeAlias = Callable[[str], Any]
@@ -123,9 +121,6 @@ def test_the_published_page_has_its_marks(benchmark_module: Load) -> None:
     assert report.between(page, "measured").count("measured") >= 1
 
 
-@pytest.mark.skipif(
-    not hasattr(BPETokenizer, "prepare"), reason="needs the engine that can be prepared"
-)
 def test_it_runs_on_a_tiny_text_with_the_peers_that_are_there(tmp_path: Path) -> None:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared with published vocabularies, which is absent here")
