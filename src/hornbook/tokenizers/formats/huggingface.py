@@ -185,7 +185,7 @@ def _read(document: Mapping[str, Any]) -> BPETokenizer:
         raise TokenizerError("key 'model': an object is expected; is this a tokenizer.json?")
     _check_values(model, _MODEL, "model.", {"vocab", "merges"})
     _check_byte_level(document, "decoder", "the bytes would not be put together to text")
-    if document.get("post_processor") is not None:
+    if document.get("post_processor") is not None and not _adds_nothing(document["post_processor"]):
         _check_byte_level(document, "post_processor", "tokens would be put around every text")
     pattern = pattern_of_pre_tokenizer(document.get("pre_tokenizer"))
     listed = _listed(model)
@@ -226,6 +226,14 @@ def _check_byte_level(document: Mapping[str, Any], key: str, otherwise: str) -> 
         kind = value.get("type") if isinstance(value, Mapping) else value
         raise TokenizerError(f"key '{key}': only ByteLevel can be read, not {kind!r}; {otherwise}")
     check_keys(value, BYTE_LEVEL_KEYS, key)
+
+
+def _adds_nothing(post_processor: object) -> bool:
+    """Tell whether this is the template that ``transformers`` writes where there is none."""
+    match post_processor:
+        case {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}], **rest}:
+            return not rest.get("special_tokens")
+    return False
 
 
 def _listed(model: Mapping[str, Any]) -> ListedVocabulary:
