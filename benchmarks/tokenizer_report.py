@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 BEGIN = "<!-- measured: begin (written by benchmarks/tokenizers.py) -->"
 END = "<!-- measured: end -->"
-COLOURS = ("#1b6ca8", "#d9822b", "#7f9a48", "#9a6fb0", "#8c8c8c")
-"""Ours is the first."""
+COLOURS = {
+    "hornbook": "#1b6ca8",
+    "tokie": "#d9822b",
+    "Hugging Face": "#7f9a48",
+    "tiktoken": "#9a6fb0",
+    "rustbpe": "#8c8c8c",
+}
+"""Each name has its colour in every panel."""
 
 
 def write_report(rows: Sequence[Row], page: Path, plot: Path) -> None:
@@ -116,7 +122,7 @@ def _draw_bars(axes: Axes, groups: Mapping[str, Mapping[str, float]]) -> None:
             list(heights.values()),
             width,
             label=name,
-            color=COLOURS[place % len(COLOURS)],
+            color=COLOURS[name],
         )
         axes.bar_label(bars, fmt="%.3g", fontsize=7)
     axes.set_xticks([at + 0.4 - width / 2 for at in range(len(groups))], list(groups))
