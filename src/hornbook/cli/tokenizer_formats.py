@@ -102,7 +102,7 @@ def import_tokenizer(
     out: Annotated[Path, typer.Option(metavar="OUT", help="The tokenizer.json to write.")],
     merges: Annotated[
         Path | None,
-        typer.Argument(metavar="[MERGES]", help="GPT-2's merges.txt, if FILE is its vocab.json."),
+        typer.Argument(metavar="MERGES", help="GPT-2's merges.txt, if FILE is its vocab.json."),
     ] = None,
     pattern: Annotated[
         str | None,
@@ -125,7 +125,8 @@ def import_tokenizer(
     Examples:
       hornbook tokenizer import cl100k_base.tiktoken --pattern cl100k --out cl100k.json
       hornbook tokenizer import vocab.json merges.txt --out gpt2.json
-      hornbook tokenizer import mine.tiktoken --pattern words --special "<|end|>=5000"
+      hornbook tokenizer import mine.tiktoken --pattern words --special "<|end|>=5000" \\
+        --out mine.json
     """
     from hornbook.tokenizers.formats import importing
 
