@@ -18,6 +18,8 @@ FLOORS: dict[str, int] = {
     "cache": -1,
     "download": -1,
     "targets": -1,
+    "kernel_folder": -1,
+    "kernels": -1,
     "corpora": 0,
     "tokenizers": 0,
     "data": 1,

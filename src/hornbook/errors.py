@@ -4,6 +4,7 @@
     ├── ConfigError      a setting: unknown, of the wrong type, out of range, in conflict
     ├── CorpusError      text that cannot be found, fetched or read
     ├── TokenizerError   a vocabulary that cannot be made, loaded or used
+    │   └── VocabularyUnfinished   training was interrupted; carries the vocabulary so far
     ├── DataError        a token store that is damaged, too short or out of date
     ├── GenerationError  a sampling request that makes no sense
     └── RunError         a run folder that is missing, damaged, in use or does not match
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class HornbookError(Exception):
@@ -61,6 +63,20 @@ class CorpusError(HornbookError):
 
 class TokenizerError(HornbookError):
     """A vocabulary that cannot be trained, loaded or applied."""
+
+
+class VocabularyUnfinished(TokenizerError):  # noqa: N818 - it says what happened
+    """Training a vocabulary was interrupted while it merged.
+
+    Attributes:
+        tokenizer: the vocabulary so far, whole and usable; it has fewer entries than asked for.
+    """
+
+    def __init__(self, tokenizer: Any, wanted: int) -> None:
+        self.tokenizer = tokenizer
+        super().__init__(
+            f"training was interrupted with {tokenizer.vocab_size:,} of {wanted:,} entries learned"
+        )
 
 
 class DataError(HornbookError):

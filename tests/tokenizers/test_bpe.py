@@ -13,8 +13,8 @@ from hypothesis import given, settings
 
 from hornbook.errors import ConfigError, TokenizerError
 from hornbook.listener import Listener, Progress
-from hornbook.tokenizers import BPETokenizer, BPETokenizerConfig, Tokenizer
-from hornbook.tokenizers.bpe import LONG_WORD
+from hornbook.tokenizers import BPETokenizer, BPETokenizerConfig, Tokenizer, train_tokenizer
+from hornbook.tokenizers.bpe_encoder import LONG_WORD
 from hornbook.tokenizers.bpe_reference import encode_word
 from hornbook.tokenizers.patterns import PUBLISHED
 
@@ -40,22 +40,19 @@ class Watching(Listener):
 
 def test_training_stops_at_the_vocabulary_size() -> None:
     watching = Watching()
-    config = BPETokenizerConfig(vocab_size=270)
-    tokenizer = BPETokenizer.train(iter(CORPUS), config, listener=watching)
+    tokenizer = BPETokenizer.train(iter(CORPUS), 270, listener=watching)
     assert tokenizer.vocab_size == 270
     assert len(tokenizer.merges) == 13
     assert tokenizer.special_tokens["<|endoftext|>"] == 269
     assert tokenizer.start_id == tokenizer.end_id == tokenizer.pad_id == 269
     assert watching.notices == []
-    characters = sum(map(len, CORPUS))
-    assert watching.tasks == {"counting pre-tokens": characters, "merging": 13}
+    size = sum(len(text.encode()) for text in CORPUS)
+    assert watching.tasks == {"counting pre-tokens": size, "merging": 13}
 
 
 def test_training_says_when_it_stops_early() -> None:
     watching = Watching()
-    tokenizer = BPETokenizer.train(
-        ["ab ab"], BPETokenizerConfig(pattern="words"), listener=watching
-    )
+    tokenizer = BPETokenizer.train(["ab ab"], pattern="words", listener=watching)
     assert tokenizer.merges == ((97, 98),)
     assert watching.notices == [
         "the vocabulary has 258 entries instead of 4,096: no two tokens stand side by side "
@@ -64,18 +61,17 @@ def test_training_says_when_it_stops_early() -> None:
 
 
 def test_training_is_the_same_every_time(tmp_path: Path) -> None:
-    config = BPETokenizerConfig(vocab_size=320)
     files = []
     for number, texts in enumerate([CORPUS, CORPUS, CORPUS[::-1]]):
-        BPETokenizer.train(texts, config).save(tmp_path / f"{number}.json")
+        BPETokenizer.train(texts, 320).save(tmp_path / f"{number}.json")
         files.append((tmp_path / f"{number}.json").read_bytes())
     assert files[0] == files[1] == files[2]
 
 
 def test_no_merge_crosses_a_pre_token() -> None:
-    tokenizer = BPETokenizer.train(["a1a1a1a1"], BPETokenizerConfig(pattern="words"))
+    tokenizer = BPETokenizer.train(["a1a1a1a1"], pattern="words")
     assert tokenizer.merges == ()
-    assert BPETokenizer.train(["a1a1a1a1"], BPETokenizerConfig(pattern="none")).merges != ()
+    assert BPETokenizer.train(["a1a1a1a1"], pattern="none").merges != ()
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]])
@@ -85,30 +81,35 @@ def test_an_empty_corpus(texts: list[str]) -> None:
 
 
 def test_a_vocabulary_too_small_for_its_special_tokens() -> None:
-    config = BPETokenizerConfig(vocab_size=257)
-    assert BPETokenizer.train(["abab"], config).vocab_size == 257
+    assert BPETokenizer.train(["abab"], 257).vocab_size == 257
     with pytest.raises(TokenizerError, match=r"vocab_size=257 is too small.*need 258"):
-        BPETokenizer.train(["abab"], config, special_tokens=["<|a|>", "<|b|>"])
+        BPETokenizer.train(["abab"], 257, special_tokens=["<|a|>", "<|b|>"])
 
 
 def test_settings_that_cannot_be_used() -> None:
     with pytest.raises(ConfigError, match=r"pattern: pattern '\(a' is no regular expression"):
-        BPETokenizer.train(["abab"], BPETokenizerConfig(pattern="(a"))
+        train_tokenizer(BPETokenizerConfig(pattern="(a"), ["abab"])
+    with pytest.raises(TokenizerError, match=r"pattern '\(a' is no regular expression"):
+        BPETokenizer.train(["abab"], pattern="(a")
+    with pytest.raises(TokenizerError, match=r"min_frequency=0: give 1 or more"):
+        BPETokenizer.train(["abab"], min_frequency=0)
 
 
-def test_a_special_token_in_the_corpus_is_only_text() -> None:
-    tokenizer = BPETokenizer.train(["<|endoftext|>" * 9], BPETokenizerConfig(pattern="none"))
+def test_a_special_token_in_the_corpus_is_never_merged() -> None:
+    tokenizer = BPETokenizer.train(["ab<|endoftext|>" * 9], pattern="none")
+    assert tokenizer.merges == ((97, 98),)
     ids = tokenizer.encode("<|endoftext|>")
     assert tokenizer.end_id not in ids
     assert tokenizer.decode(ids) == "<|endoftext|>"
 
 
 def test_long_words_and_short_ones_are_encoded_alike() -> None:
-    tokenizer = BPETokenizer.train(["abcab" * 50], BPETokenizerConfig(pattern="none"))
+    tokenizer = BPETokenizer.train(["abcab" * 50], pattern="none")
+    ranks = {pair: 256 + number for number, pair in enumerate(tokenizer.merges)}
     for length in (1, LONG_WORD - 1, LONG_WORD, LONG_WORD + 1, 1000):
         for text in ("abcab" * length)[:length], "é" * length:
             content = text.encode()
-            assert tokenizer.encode(text) == encode_word(content, tokenizer._ranks)
+            assert tokenizer.encode(text) == encode_word(content, ranks)
             assert tokenizer.encode(text) == tokenizer.encode(text)  # now remembered
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hornbook.errors import TokenizerError
 from hornbook.tokenizers import (
     BPETokenizer,
-    BPETokenizerConfig,
     ByteTokenizer,
     CharTokenizer,
     CharTokenizerConfig,
@@ -32,9 +31,9 @@ FAMILIES: dict[str, Tokenizer] = {
     "char, unknown": CharTokenizer.train(CORPUS, CharTokenizerConfig(unknown="token")),
     "word": WordTokenizer.train(CORPUS),
     "word, unknown": WordTokenizer.train(CORPUS, WordTokenizerConfig(unknown="token")),
-    "bpe": BPETokenizer.train(CORPUS, BPETokenizerConfig(vocab_size=320)),
-    "bpe, none": BPETokenizer.train(CORPUS, BPETokenizerConfig(vocab_size=300, pattern="none")),
-    "bpe, own": BPETokenizer.train(CORPUS, BPETokenizerConfig(vocab_size=290, pattern="[a-m ]+")),
+    "bpe": BPETokenizer.train(CORPUS, vocab_size=320),
+    "bpe, none": BPETokenizer.train(CORPUS, vocab_size=300, pattern="none"),
+    "bpe, own": BPETokenizer.train(CORPUS, vocab_size=290, pattern="[a-m ]+"),
 }
 
 
@@ -70,7 +69,7 @@ def test_every_family_is_explained_as_it_encodes(name: str, text: str) -> None:
 
 @given(text=any_text, size=st.integers(260, 330))
 def test_replayed_merges_give_the_tokens(text: str, size: int) -> None:
-    tokenizer = BPETokenizer.train([text, *CORPUS], BPETokenizerConfig(vocab_size=size))
+    tokenizer = BPETokenizer.train([text, *CORPUS], vocab_size=size)
     for piece in assert_explains(tokenizer, text).pieces:
         assert replayed(piece, tokenizer.byte_order) == [list(state) for state in piece.states()]
         ranks = [merge.made.token_id for merge in piece.merges]
@@ -79,8 +78,7 @@ def test_replayed_merges_give_the_tokens(text: str, size: int) -> None:
 
 @given(text=few_letters, learned_from=st.lists(few_letters.filter(bool), min_size=1, max_size=4))
 def test_runs_of_few_letters(text: str, learned_from: list[str]) -> None:
-    config = BPETokenizerConfig(vocab_size=280, pattern="none", min_frequency=1)
-    tokenizer = BPETokenizer.train(learned_from, config)
+    tokenizer = BPETokenizer.train(learned_from, 280, "none", min_frequency=1)
     for piece in assert_explains(tokenizer, text).pieces:
         assert replayed(piece, tokenizer.byte_order) == [list(state) for state in piece.states()]
 

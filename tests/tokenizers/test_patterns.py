@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from hornbook.errors import TokenizerError
 from hornbook.tokenizers.patterns import NAMES, splitter
+from hornbook.tokenizers.unicode_classes import in_stated_version
 
 RELEASED = {
     # As first published, before tiktoken made gpt2 and cl100k faster.
@@ -48,7 +49,9 @@ def test_nothing_is_lost(pattern: str, text: str) -> None:
 def test_published_patterns_cut_as_first_released(name: str, text: str) -> None:
     if name == "cl100k":
         text += "."  # white space that ends a text is the one place where tiktoken's now differs
-    assert splitter(name)(text) == regex.findall(RELEASED[name], text)
+    # Where the regex module knows a younger Unicode, its classes are not those of the publisher.
+    stated = regex.findall(RELEASED[name], in_stated_version(text))
+    assert list(map(len, splitter(name)(text))) == list(map(len, stated))
 
 
 @pytest.mark.parametrize("name", RELEASED)

@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeAlias, overload
 
@@ -30,7 +31,9 @@ from hornbook.tokenizers.special_tokens import (
     allowed_names,
     split_at_special,
 )
-from hornbook.tokenizers.text import check_text
+from hornbook.tokenizers.spelling_out import SpelledTokens, text_as_it_comes, worth_kernels
+from hornbook.tokenizers.streams import usable_cores, whole_blocks
+from hornbook.tokenizers.text import check_text, content_of
 from hornbook.tokenizers.tokenizer_file import (
     FILE_NAME,
     SCHEMA_VERSION,
@@ -80,6 +83,28 @@ class Tokenizer(ABC):
     @abstractmethod
     def _encode_plain(self, text: str) -> list[int]:
         """Encode a checked text in which nothing is special."""
+
+    def _encode_content(self, content: bytes, threads: int = 1) -> NDArray[np.uint32]:
+        """Encode bytes in which nothing is special; here only those that are UTF-8."""
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise TokenizerError(
+                f"byte {error.start} is {content[error.start]:#04x}, which is no UTF-8 "
+                f"({error.reason}); a {self.kind} tokenizer reads text only. Decode the bytes with "
+                "their real encoding, or use a byte or bpe tokenizer."
+            ) from None
+        return np.array(self._encode_plain(text), dtype=np.uint32)
+
+    def _encode_contents(
+        self, contents: Sequence[bytes], threads: int
+    ) -> Iterable[NDArray[np.uint32]]:
+        """Encode many of them, in their order."""
+        return map(self._encode_content, contents)
+
+    def _safe_cut(self, content: bytes) -> int:
+        """Return a place where text that goes on may be cut, and each side encoded apart, or 0."""
+        return 0
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -145,24 +170,73 @@ class Tokenizer(ABC):
         allowed_special: AllowedSpecial = (),
         add_start: bool = False,
         add_end: bool = False,
+        threads: int | None = None,
     ) -> list[list[int]]:
-        """Return the token ids of each text; see ``encode``."""
+        """Return the token ids of each text; see ``encode``.
+
+        Args:
+            threads: how many may work at once; as many as there are cores if not given. They
+                serve texts in which nothing is special. (Making lists takes longer than
+                encoding, and only one thread can: see ``encode_batch_arrays``.)
+        """
         if isinstance(texts, str):
             raise TokenizerError("encode_batch takes several texts; one text goes to encode")
         names = allowed_names(allowed_special, self.special_tokens)
+        if not (names or add_start or add_end):
+            return [ids.tolist() for ids in self.encode_batch_arrays(texts, threads=threads)]
         return [
             self._encode_one(text, f"text {number}", names, add_start, add_end)
             for number, text in enumerate(texts)
         ]
 
-    def encode_array(self, text: str) -> NDArray[np.uint32]:
+    def encode_batch_arrays(
+        self, texts: Iterable[str | bytes], *, threads: int | None = None
+    ) -> list[NDArray[np.uint32]]:
+        """Return the token ids of each text as uint32 [tokens]; see ``encode_array``."""
+        contents = [content_of(text, f"text {number}") for number, text in enumerate(texts)]
+        return list(self._encode_contents(contents, threads or usable_cores()))
+
+    def encode_array(self, text: str | bytes, *, threads: int = 1) -> NDArray[np.uint32]:
         """Return the token ids of a text as uint32 [tokens]; nothing in it is special.
+
+        Args:
+            text: a text, or its bytes in UTF-8; see ``encode_bytes`` for bytes that are not.
+            threads: how many may share a long text.
 
         Raises:
             TokenizerError: ``text`` is no Unicode text.
         """
-        check_text(text)
-        return np.array(self._encode_plain(text), dtype=np.uint32)
+        return self._encode_content(content_of(text), threads)
+
+    def encode_bytes(self, content: bytes) -> list[int]:
+        """Return the token ids of any bytes; ``decode_bytes`` gives exactly these bytes back.
+
+        A byte that is no part of a well-formed UTF-8 character counts as a sign of its own
+        that is neither letter, digit nor white space. All else is encoded as text is.
+
+        Raises:
+            TokenizerError: the bytes are no UTF-8, and this family reads only text.
+        """
+        return self._encode_content(content_of(content)).tolist()
+
+    def encode_stream(
+        self, pieces: Iterable[str | bytes], *, threads: int = 1
+    ) -> Iterator[NDArray[np.uint32]]:
+        """Yield the token ids of a text that comes in pieces, as uint32 arrays.
+
+        Put end to end they are the ids of the whole text, however it is cut. What is held back
+        is the text since the last place where a cut is safe, and at least a block.
+        """
+        contents = whole_blocks(map(content_of, pieces), self._safe_cut)
+        while batch := list(islice(contents, 4 * threads)):
+            yield from self._encode_contents(batch, threads)
+
+    def count(self, text: str | bytes) -> int:
+        """Return how many tokens a text has."""
+        return len(self.encode_array(text))
+
+    def prepare(self, listener: Listener = SILENT) -> None:  # noqa: B027 - most have nothing to do
+        """Make ready for much text: whatever a family would else do when it first meets some."""
 
     def pieces(self, text: str, *, allowed_special: AllowedSpecial = ()) -> list[tuple[int, bytes]]:
         """Return each token of a text as (id, the bytes it stands for), to show to a person."""
@@ -214,6 +288,12 @@ class Tokenizer(ABC):
         Raises:
             TokenizerError: an id is outside the vocabulary or unused in it; names its position.
         """
+        if isinstance(ids, np.ndarray) and ids.dtype.kind in "ui" and worth_kernels(ids.size):
+            flat = np.ascontiguousarray(ids.reshape(-1), dtype=np.uint32)
+            same = ids.dtype == np.uint32 or not (ids.min() < 0 or ids.max() >= self.vocab_size)
+            joined = self._spelled.joined(flat) if same else None
+            if joined is not None:
+                return joined
         known: list[int] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         tokens = self._tokens
         try:
@@ -226,6 +306,16 @@ class Tokenizer(ABC):
         for position, token_id in enumerate(known):
             self._check_id(token_id, f"ids[{position}]")
         return b"".join(tokens[token_id] for token_id in known)
+
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yield the text of each id as it comes, ``""`` while a character is not complete.
+
+        A character that never becomes complete is U+FFFD, as in ``decode``.
+
+        Raises:
+            TokenizerError: an id is outside the vocabulary or unused in it.
+        """
+        return text_as_it_comes(ids, self.token_bytes)
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes one id stands for; a special token's are those of its name.
@@ -333,6 +423,10 @@ class Tokenizer(ABC):
 
     def _header(self) -> dict[str, Any]:
         return {"schema_version": SCHEMA_VERSION, "kind": self.kind}
+
+    @cached_property
+    def _spelled(self) -> SpelledTokens:
+        return SpelledTokens(self._tokens)
 
     @cached_property
     def _byte_lengths(self) -> NDArray[np.int64]:

@@ -3,32 +3,31 @@
     id     0 ... 255   256, 257, ...              then, with gaps where a publisher left some
     token  the bytes   one a merge, in order      the special tokens
 
-The class holds the vocabulary; learning merges and applying them to one pre-token are the four
-functions of ``bpe_reference`` named in the imports below. A faster engine replaces those.
+The class holds the vocabulary. Where its merges come from is ``counting`` and ``bpe_training``,
+how they are applied ``bpe_encoder``; what both of them mean is ``bpe_reference``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from hornbook.errors import ConfigError, Problem, TokenizerError
+from hornbook.errors import Problem, TokenizerError, VocabularyUnfinished
 from hornbook.listener import SILENT, Listener
 from hornbook.settings import Settings
 from hornbook.tokenizers.base import Tokenizer
-from hornbook.tokenizers.bpe_reference import (
-    Pair,
-    count_pre_tokens,
-    encode_long_word,
-    encode_word,
-    learn_merges,
-)
+from hornbook.tokenizers.bpe_encoder import BPEEncoder
+from hornbook.tokenizers.bpe_reference import Pair
+from hornbook.tokenizers.bpe_training import learn_merges
 from hornbook.tokenizers.byte_tokenizer import BYTES
-from hornbook.tokenizers.patterns import Split, splitter
+from hornbook.tokenizers.counting import count_pre_tokens
+from hornbook.tokenizers.counts import PreTokenCounts
+from hornbook.tokenizers.patterns import PUBLISHED, safe_cut, splitter
 from hornbook.tokenizers.special_tokens import (
     END_OF_TEXT,
     SpecialTokens,
@@ -37,12 +36,6 @@ from hornbook.tokenizers.special_tokens import (
 )
 from hornbook.tokenizers.tokenizer_file import StoredFields
 from hornbook.tokenizers.vocabulary import VocabularyFrom
-
-WORD_CACHE_SIZE = 1 << 16
-"""How many pre-tokens one tokenizer remembers the ids of; about 15 MB when full."""
-
-LONG_WORD = 64
-"""Longer pre-tokens are too rare to remember, and too long for the loop that is quadratic."""
 
 BYTE_ORDER = bytes(range(256))
 """Ids 0 to 255 in the order of the bytes, as in every vocabulary trained here."""
@@ -104,8 +97,7 @@ class BPETokenizer(Tokenizer):
     merges: tuple[Pair, ...]
     pattern: str
     byte_order: bytes
-    _ranks: dict[Pair, int]
-    _split: Split
+    _encoder: BPEEncoder
 
     def __init__(
         self,
@@ -133,69 +125,112 @@ class BPETokenizer(Tokenizer):
             pad_id=document_end,
             unknown_id=None,
             _tokens=tuple(tokens),
-            _ranks={pair: 256 + number for number, pair in enumerate(pairs)},
-            _split=splitter(pattern),
+            _encoder=BPEEncoder(tokens[: 256 + len(pairs)], pairs, pattern, bytes(byte_order)),
         )
 
     @classmethod
     def train(
         cls,
-        texts: Iterable[str],
-        config: BPETokenizerConfig | None = None,
-        *,
+        corpus: Iterable[str | bytes],
+        vocab_size: int = 4096,
+        pattern: str = "gpt2",
         special_tokens: Sequence[str] = (END_OF_TEXT,),
+        min_frequency: int = 2,
+        *,
+        threads: int | None = None,
+        max_memory: int | None = None,
         listener: Listener = SILENT,
     ) -> BPETokenizer:
         """Learn a vocabulary from texts, read once; memory grows with different pre-tokens.
 
-        The same texts in any order give the same vocabulary: the pair that occurs most often is
-        merged first, and of equally frequent pairs the one with the greatest bytes.
+        The same texts in any order, pieces and number of threads give the same vocabulary: the
+        pair that occurs most often is merged first, and of equally frequent pairs the one with
+        the greatest bytes.
+
+        Args:
+            corpus: texts, or parts of them that may be cut apart, as text or UTF-8.
+            vocab_size: the entries, with 256 bytes and the special tokens.
+            pattern: what cuts a text into pre-tokens; see ``patterns.splitter``.
+            special_tokens: their names; text is cut at them and they are never merged.
+            min_frequency: how often two tokens must stand side by side to be merged.
+            threads, max_memory: see ``counting.count_pre_tokens``.
 
         Raises:
-            TokenizerError: the texts hold no character, or ``vocab_size`` leaves no room beside
-                the bytes and the special tokens.
-            ConfigError: the pattern cannot be used.
+            TokenizerError: the texts hold no character, ``vocab_size`` leaves no room beside the
+                bytes and the special tokens, or the pattern cannot be used.
+            VocabularyUnfinished: Ctrl-C while merging; carries the vocabulary so far.
         """
-        config = config or BPETokenizerConfig()
-        if problems := list(config.conflicts()):
-            raise ConfigError(problems)
-        names = check_special_tokens(special_tokens)
-        merge_count = config.vocab_size - 256 - len(names)
-        if merge_count < 0:
+        _merge_count(vocab_size, check_special_tokens(special_tokens), min_frequency)
+        splitter(pattern)
+        counts = count_pre_tokens(
+            corpus,
+            pattern,
+            special_tokens,
+            threads=threads,
+            max_memory=max_memory,
+            listener=listener,
+        )
+        return cls.train_from_counts(
+            counts, vocab_size, special_tokens, min_frequency, listener=listener
+        )
+
+    @classmethod
+    def train_from_counts(
+        cls,
+        counts: PreTokenCounts,
+        vocab_size: int = 4096,
+        special_tokens: Sequence[str] | None = None,
+        min_frequency: int = 2,
+        *,
+        listener: Listener = SILENT,
+    ) -> BPETokenizer:
+        """Learn a vocabulary from counted pre-tokens; see ``train``.
+
+        Args:
+            special_tokens: those at which the text was cut before it was counted, unless given.
+
+        Raises:
+            TokenizerError: as ``train``, or the text was not cut at one of the special tokens.
+            VocabularyUnfinished: as ``train``.
+        """
+        names = check_special_tokens(special_tokens or counts.special_tokens or (END_OF_TEXT,))
+        merge_count = _merge_count(vocab_size, names, min_frequency)
+        if uncut := [name for name in names if name not in counts.special_tokens]:
             raise TokenizerError(
-                f"vocab_size={config.vocab_size} is too small: 256 bytes and {len(names)} special "
-                f"tokens need {256 + len(names)}"
+                f"the text was not cut at {', '.join(map(repr, uncut))} before it was counted, so "
+                "their names may have been merged; count it again with these special tokens"
             )
-        pre_tokens = count_pre_tokens(texts, splitter(config.pattern), listener)
-        merges = learn_merges(pre_tokens, merge_count, config.min_frequency, listener)
-        tokenizer = cls(merges, config.pattern, names)
+
+        def unfinished(merges: Sequence[Pair]) -> NoReturn:
+            tokenizer = cls(merges, counts.pattern, names)
+            raise VocabularyUnfinished(tokenizer, vocab_size)
+
+        merges = learn_merges(counts, merge_count, min_frequency, unfinished, listener)
+        tokenizer = cls(merges, counts.pattern, names)
         if len(merges) < merge_count:
             listener.notice(
-                f"the vocabulary has {tokenizer.vocab_size:,} entries instead of "
-                f"{config.vocab_size:,}: no two tokens stand side by side "
-                f"{config.min_frequency:,} times any more"
+                f"the vocabulary has {tokenizer.vocab_size:,} entries instead of {vocab_size:,}: "
+                f"no two tokens stand side by side {min_frequency:,} times any more"
             )
         return tokenizer
 
     def _encode_plain(self, text: str) -> list[int]:
-        remembered, anew = self._remembered, self._encode_pre_token
-        ids: list[int] = []
-        for pre_token in self._split(text):
-            ids += (remembered if len(pre_token) <= LONG_WORD else anew)(pre_token)
-        return ids
+        return self._encoder.listed(text)
 
-    def _encode_pre_token(self, pre_token: str) -> tuple[int, ...]:
-        content = pre_token.encode("utf-8").translate(self._id_of_byte)
-        encode = encode_word if len(content) <= LONG_WORD else encode_long_word
-        return tuple(encode(content, self._ranks))
+    def _encode_content(self, content: bytes, threads: int = 1) -> NDArray[np.uint32]:
+        return self._encoder.ids(content, threads)
 
-    @cached_property
-    def _remembered(self) -> Callable[[str], tuple[int, ...]]:
-        return lru_cache(maxsize=WORD_CACHE_SIZE)(self._encode_pre_token)
+    def _encode_contents(
+        self, contents: Sequence[bytes], threads: int
+    ) -> Iterator[NDArray[np.uint32]]:
+        return self._encoder.ids_of_all(contents, sum(map(len, contents)), threads)
 
-    @cached_property
-    def _id_of_byte(self) -> bytes:
-        return bytes(self.byte_order.index(byte) for byte in range(256))
+    def _safe_cut(self, content: bytes) -> int:
+        return safe_cut(content) if self.pattern in (*PUBLISHED, "words") else 0
+
+    def prepare(self, listener: Listener = SILENT) -> None:
+        """Bring the kernels now instead of when they are worth it; see ``bpe_encoder``."""
+        self._encoder.prepare(listener)
 
     @property
     def _merged(self) -> tuple[bytes, ...]:
@@ -241,6 +276,23 @@ class BPETokenizer(Tokenizer):
                     f"{spelling(token)!r}; the file was changed or damaged"
                 )
         return tokenizer
+
+
+def _merge_count(vocab_size: int, special_tokens: Sequence[str], min_frequency: int) -> int:
+    """Return how many merges a vocabulary has room for.
+
+    Raises:
+        TokenizerError: it has none, or ``min_frequency`` is below 1.
+    """
+    taken = 256 + len(special_tokens)
+    if vocab_size < taken:
+        raise TokenizerError(
+            f"vocab_size={vocab_size} is too small: 256 bytes and {len(special_tokens)} special "
+            f"tokens need {taken}"
+        )
+    if min_frequency < 1:
+        raise TokenizerError(f"min_frequency={min_frequency}: give 1 or more")
+    return vocab_size - taken
 
 
 def merged_tokens(merges: Sequence[Pair], byte_order: Sequence[int] = BYTE_ORDER) -> list[bytes]:

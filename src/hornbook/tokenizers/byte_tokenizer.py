@@ -18,7 +18,7 @@ from hornbook.listener import SILENT, Listener
 from hornbook.settings import Settings
 from hornbook.tokenizers.base import Tokenizer
 from hornbook.tokenizers.special_tokens import END_OF_TEXT, check_special_tokens
-from hornbook.tokenizers.text import check_text, corpus_texts
+from hornbook.tokenizers.text import corpus_texts
 from hornbook.tokenizers.tokenizer_file import StoredFields
 
 BYTES = tuple(bytes([byte]) for byte in range(256))
@@ -74,10 +74,11 @@ class ByteTokenizer(Tokenizer):
     def _encode_plain(self, text: str) -> list[int]:
         return list(text.encode("utf-8"))
 
-    def encode_array(self, text: str) -> NDArray[np.uint32]:
-        """Return the token ids of a text as uint32 [tokens]; see ``Tokenizer.encode_array``."""
-        check_text(text)
-        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.uint32)
+    def _encode_content(self, content: bytes, threads: int = 1) -> NDArray[np.uint32]:
+        return np.frombuffer(content, dtype=np.uint8).astype(np.uint32)
+
+    def _safe_cut(self, content: bytes) -> int:
+        return len(content)
 
     def to_json(self) -> dict[str, Any]:
         """Return the tokenizer as JSON values."""

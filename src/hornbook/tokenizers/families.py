@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
+from hornbook.errors import ConfigError
 from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers.base import Tokenizer
 from hornbook.tokenizers.bpe import BPETokenizer, BPETokenizerConfig
@@ -52,4 +53,12 @@ def train_tokenizer(
         case WordTokenizerConfig():
             return WordTokenizer.train(texts, config, listener=listener)
         case BPETokenizerConfig():
-            return BPETokenizer.train(texts, config, listener=listener)
+            if problems := list(config.conflicts()):
+                raise ConfigError(problems)
+            return BPETokenizer.train(
+                texts,
+                config.vocab_size,
+                config.pattern,
+                min_frequency=config.min_frequency,
+                listener=listener,
+            )

@@ -11,6 +11,10 @@ ids its publisher meant when the text is cut exactly so. Sources:
 - ``cl100k`` (GPT-4), ``o200k`` (GPT-4o): tiktoken, ``tiktoken_ext/openai_public.py``. Since
   tiktoken rewrote ``cl100k`` for speed, white space with a line end in it that ends the text is
   one pre-token; copies of the older form elsewhere cut after the line end.
+
+What a letter, a digit or a space is, is fixed too: see ``unicode_classes``. Bytes that are no
+UTF-8 reach these functions as the halves of surrogate pairs that Python's ``surrogateescape``
+makes of them: signs that are neither letter, digit nor white space.
 """
 
 from __future__ import annotations
@@ -18,12 +22,14 @@ from __future__ import annotations
 import re as names_only
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import accumulate
 from types import MappingProxyType
 from typing import TypeAlias
 
 import regex
 
 from hornbook.errors import TokenizerError
+from hornbook.tokenizers.unicode_classes import in_stated_version
 
 Split: TypeAlias = Callable[[str], list[str]]
 
@@ -67,6 +73,34 @@ def split_words(text: str) -> list[str]:
     return _WORDS(text)
 
 
+_CERTAIN = regex.compile(r"(?r)(?<=\p{L})(?=[^\p{L}\p{M}'’])")
+
+
+def safe_cut(content: bytes) -> int:
+    """Return the last place where every named pattern cuts, whatever comes before or after.
+
+    That is behind a letter, where neither a letter, a mark nor an apostrophe follows. The text
+    before and the text behind can then be encoded apart. 0 if there is no such place.
+
+    >>> safe_cut(b"to be or not")
+    8
+    """
+    size = 256
+    while True:
+        # A tail may begin inside a character; what is left of it is no letter, so no harm is done.
+        tail = content[-size:].decode("utf-8", "surrogateescape")
+        found = _CERTAIN.search(in_stated_version(tail))
+        # The last three bytes may be half a character, which can turn out to be a letter.
+        while found:
+            place = len(content) - len(tail[found.end() :].encode("utf-8", "surrogateescape"))
+            if place <= len(content) - 4:
+                return place
+            found = _CERTAIN.search(in_stated_version(tail), 0, max(found.end() - 1, 0))
+        if size >= len(content):
+            return 0
+        size *= 16
+
+
 def splitter(pattern: str) -> Split:
     """Return the function that cuts a text into pre-tokens.
 
@@ -84,7 +118,7 @@ def splitter(pattern: str) -> Split:
         TokenizerError: the expression is invalid, or a name is not one of the names.
     """
     if pattern in PUBLISHED:
-        return regex.compile(PUBLISHED[pattern]).findall
+        return _in_stated_version(regex.compile(PUBLISHED[pattern]))
     if pattern == "words":
         return split_words
     if pattern == "none":
@@ -127,4 +161,17 @@ def _own_split(pattern: str) -> Split:
     return split
 
 
-_WORDS: Split = regex.compile(WORDS).findall
+def _in_stated_version(compiled: regex.Pattern[str]) -> Split:
+    """Return a split by an expression that matches everything, under ``UNICODE_VERSION``."""
+
+    def split(text: str) -> list[str]:
+        pre_tokens: list[str] = compiled.findall(in_stated_version(text))
+        if text.isascii():
+            return pre_tokens
+        ends = list(accumulate(map(len, pre_tokens)))
+        return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    return split
+
+
+_WORDS = _in_stated_version(regex.compile(WORDS))

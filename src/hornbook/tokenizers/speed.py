@@ -2,8 +2,8 @@
 
     text -> blocks -> do they come back exactly? -> passes over all of them -> medians
 
-A block is a text of its own, so blocks can go to threads. There are as many of them as make a
-pass long enough to be measured and short enough to wait for.
+A block is a text of its own. There are as many of them as make a pass long enough to be measured
+and short enough to wait for.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hornbook.errors import TokenizerError
+from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers.base import Tokenizer
 
-BLOCK_LENGTH = 1 << 18
-"""The characters of one block, up to the end of its last line."""
+BLOCK_SIZE = 1 << 18
+"""The size of one block, up to the end of its last line [bytes]."""
 PASSES = 5
 """How often everything is encoded and decoded; the median counts."""
 
-_Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
 
@@ -37,7 +36,7 @@ class TokenizerSpeed:
         encode_seconds: the median time of encoding it once [seconds].
         decode_seconds: the median time of decoding it once [seconds].
         passes: how often each was done.
-        threads: how many threads shared the work.
+        threads: how many threads shared the encoding; one decodes.
         lost_at: the first byte that did not come back from decoding, or ``None`` if all did;
             only a tokenizer with an unknown token loses any.
     """
@@ -77,48 +76,45 @@ class TokenizerSpeed:
 
 def measure_speed(
     tokenizer: Tokenizer,
-    text: str,
+    content: bytes,
     *,
     seconds: float = 4.0,
     threads: int = 1,
     clock: Callable[[], float] = time.perf_counter,
+    listener: Listener = SILENT,
 ) -> TokenizerSpeed:
     """Measure encoding and decoding on a text, after a check that the text comes back.
 
     Args:
         tokenizer: any tokenizer.
-        text: the text; of a long one the beginning, as much as fits into the time.
+        content: the text in UTF-8; of a long one the beginning, as much as fits into the time.
         seconds: about how long the passes of encoding may take together [seconds].
-        threads: how many threads share the blocks.
+        threads: how many threads share the encoding.
         clock: gives the time [seconds]; for tests.
+        listener: is told what the tokenizer prepares before the first pass.
 
     Raises:
         TokenizerError: the text is empty or no Unicode text, or ``threads`` is below 1.
     """
-    if not text:
+    if not content:
         raise TokenizerError("the text is empty; there is nothing to measure")
     if threads < 1:
         raise TokenizerError(f"threads is at least 1, not {threads}")
-    blocks = cut_into_blocks(text)
+    blocks = cut_into_blocks(content, BLOCK_SIZE)
     # Once for what only the first call does (compiling, filling caches), then to know the pace.
-    tokenizer.encode_array(blocks[0])
-    _, one = _timed(_each, tokenizer.encode_array, blocks[:1], clock=clock)
+    tokenizer.prepare(listener)
+    tokenizer.encode_batch_arrays(blocks[:1], threads=1)
+    _, one = _timed(lambda: tokenizer.encode_batch_arrays(blocks[:1], threads=1), clock)
     blocks = blocks[: max(threads, int(threads * seconds / PASSES / max(one, 1e-9)))]
-    contents = [block.encode("utf-8") for block in blocks]
-    ids = _each(tokenizer.encode_array, blocks)
-    lost_at = first_difference(contents, _each(tokenizer.decode_bytes, ids))
-    with ThreadPoolExecutor(threads) as pool:
-
-        def shared(work: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_Made]:
-            return list(pool.map(work, given))
-
-        run = _each if threads == 1 else shared
-        encoding, decoding = [], []
-        for _ in range(PASSES):
-            encoding.append(_timed(run, tokenizer.encode_array, blocks, clock=clock)[1])
-            decoding.append(_timed(run, tokenizer.decode_bytes, ids, clock=clock)[1])
+    ids = tokenizer.encode_batch_arrays(blocks, threads=threads)
+    lost_at = first_difference(blocks, list(map(tokenizer.decode_bytes, ids)))
+    encoding, decoding = [], []
+    for _ in range(PASSES):
+        made, taken = _timed(lambda: tokenizer.encode_batch_arrays(blocks, threads=threads), clock)
+        encoding.append(taken)
+        decoding.append(_timed(lambda ids=made: list(map(tokenizer.decode_bytes, ids)), clock)[1])
     return TokenizerSpeed(
-        bytes=sum(map(len, contents)),
+        bytes=sum(map(len, blocks)),
         tokens=sum(map(len, ids)),
         encode_seconds=statistics.median(encoding),
         decode_seconds=statistics.median(decoding),
@@ -128,21 +124,29 @@ def measure_speed(
     )
 
 
-def cut_into_blocks(text: str, length: int = BLOCK_LENGTH) -> list[str]:
-    """Cut a text at the last line end of every ``length`` characters, else right there.
+def cut_into_blocks(content: bytes, size: int) -> list[bytes]:
+    """Cut a text at the last line end of every ``size`` bytes, else before a character.
 
-    >>> cut_into_blocks("to be\\nor not\\nto be", length=8)
-    ['to be\\n', 'or not\\n', 'to be']
+    >>> cut_into_blocks(b"to be\\nor not\\nto be", size=8)
+    [b'to be\\n', b'or not\\n', b'to be']
     """
     blocks = []
     begin = 0
-    while begin < len(text):
-        limit = begin + length
-        line_end = text.rfind("\n", begin, limit) + 1 if limit < len(text) else 0
-        end = line_end or limit
-        blocks.append(text[begin:end])
+    while begin < len(content):
+        limit = begin + size
+        line_end = content.rfind(b"\n", begin, limit) + 1 if limit < len(content) else 0
+        end = line_end or _before_character(content, limit, begin)
+        blocks.append(content[begin:end])
         begin = end
     return blocks
+
+
+def _before_character(content: bytes, limit: int, begin: int) -> int:
+    """The last place up to ``limit`` that is not inside a character of UTF-8."""
+    for end in range(limit, max(limit - 4, begin), -1):
+        if end >= len(content) or content[end] & 0xC0 != 0x80:
+            return end
+    return limit
 
 
 def first_difference(expected: Sequence[bytes], found: Sequence[bytes]) -> int | None:
@@ -161,13 +165,7 @@ def first_difference(expected: Sequence[bytes], found: Sequence[bytes]) -> int |
     return None
 
 
-def _each(work: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_Made]:
-    return [work(one) for one in given]
-
-
-def _timed(
-    run: Callable[..., _Made], *given: Any, clock: Callable[[], float]
-) -> tuple[_Made, float]:
+def _timed(work: Callable[[], _Made], clock: Callable[[], float]) -> tuple[_Made, float]:
     began = clock()
-    made = run(*given)
+    made = work()
     return made, clock() - began

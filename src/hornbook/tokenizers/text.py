@@ -15,11 +15,20 @@ def check_text(text: str, where: str = "the text") -> None:
         TokenizerError: ``text`` is no string, or holds half of a surrogate pair; the message
             names ``where`` and the character's position.
     """
+    utf8(text, where)
+
+
+def utf8(text: str, where: str = "the text") -> bytes:
+    """Return a text as UTF-8, or refuse it as ``check_text`` does.
+
+    >>> utf8("é")
+    b'\\xc3\\xa9'
+    """
     if not isinstance(text, str):
         hint = "; decode it first" if isinstance(text, bytes) else ""
         raise TokenizerError(f"{where}: a text is expected, not {type(text).__name__}{hint}")
     try:
-        text.encode("utf-8")
+        return text.encode("utf-8")
     except UnicodeEncodeError as error:
         position = error.start
         raise TokenizerError(
@@ -27,6 +36,11 @@ def check_text(text: str, where: str = "the text") -> None:
             "which no Unicode text may hold; read the file with its real encoding, or replace "
             "such characters before encoding"
         ) from None
+
+
+def content_of(text: str | bytes, where: str = "the text") -> bytes:
+    """Return a text, or bytes that are a text or not, as bytes."""
+    return bytes(text) if isinstance(text, bytes | bytearray) else utf8(text, where)
 
 
 def corpus_texts(

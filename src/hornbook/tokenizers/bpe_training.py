@@ -1,0 +1,52 @@
+"""Learning merges from counts: by kernels, or by the readable twin while those are not compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hornbook.listener import SILENT, Listener
+from hornbook.tokenizers import bpe_reference, engine
+from hornbook.tokenizers.bpe_reference import Pair
+from hornbook.tokenizers.counts import PreTokenCounts
+
+WORTH_LOADING, WORTH_COMPILING = 1 << 12, 1 << 18
+"""How many bytes of different pre-tokens the twin learns from before kernels are read from disk,
+or compiled; it takes about a second for each 2^18."""
+
+
+def learn_merges(
+    counts: PreTokenCounts,
+    merge_count: int,
+    min_frequency: int,
+    unfinished: Callable[[Sequence[Pair]], NoReturn],
+    listener: Listener = SILENT,
+) -> list[Pair]:
+    """Learn up to ``merge_count`` merges from counts; see ``bpe_reference.learn_merges``.
+
+    Args:
+        unfinished: called with the merges so far when Ctrl-C comes; it raises.
+    """
+    worth = WORTH_LOADING if engine.kept() else WORTH_COMPILING
+    if len(counts.content) <= worth:
+        return bpe_reference.learn_merges(counts.to_mapping(), merge_count, min_frequency, listener)
+    engine.announce(listener)
+    from hornbook.tokenizers.engine import trainer
+
+    merges = trainer.learn_merges(
+        counts.content,
+        counts.ends,
+        counts.counts,
+        merge_count,
+        min_frequency,
+        stopped=lambda so_far: unfinished(_pairs(so_far)),
+        listener=listener,
+    )
+    return _pairs(merges)
+
+
+def _pairs(merges: NDArray[np.int32]) -> list[Pair]:
+    return [(left, right) for left, right in merges.tolist()]

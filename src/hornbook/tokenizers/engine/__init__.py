@@ -1,0 +1,43 @@
+"""The fast engine: what ``bpe_reference`` and ``patterns`` say, as kernels. In reading order:
+
+    machine         the few instructions that Python has no word for
+    characters      the class of each character
+    cutting         where the published patterns cut
+    merging         merging one pre-token
+    workspace       the memory that encoding works in
+    encoding        from text to ids, from cache hit to merge
+    encoder         all of it behind one object
+    counting        how often each pre-token occurs
+    learning        merges from counts
+    decoding        from ids to bytes
+
+Nothing here is imported before it is worth compiling; see ``bpe_encoder``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from hornbook.kernel_folder import kernel_folder
+from hornbook.listener import SILENT, Listener
+
+_LOG = logging.getLogger("hornbook")
+
+
+def kept() -> bool:
+    """Whether this machine has compiled kernels of the engine as it stands, without loading any."""
+    if f"{__name__}.encoder" in sys.modules:
+        return True
+    return any(kernel_folder(Path(__file__).parent).glob("encoding.encode-*.nbi"))
+
+
+def announce(listener: Listener = SILENT) -> None:
+    """Say so if kernels have to be compiled first; without a listener, as a logged warning."""
+    if not kept():
+        message = "compiling the tokenizer's kernels, once for this machine (up to a minute)"
+        if listener is SILENT:
+            _LOG.warning("hornbook: %s", message)
+        else:
+            listener.notice(message)

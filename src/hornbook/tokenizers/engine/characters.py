@@ -1,0 +1,134 @@
+"""The class of each character, one at a time and 64 bytes at a time.
+
+``character`` reads one character; ``masks_beyond_ascii`` puts those that are not ASCII into
+the masks of a window, each over all bytes it has. For the text ``né나 x`` (bytes 6e c3a9 eb8298
+20 78):
+
+    lower      XXX....X
+    letter     ...XXX..
+    inner      ..X.XX..     bytes that begin no character
+
+A byte that is no part of a well-formed UTF-8 character is a character of its own, of the class
+"other". So every sequence of bytes has classes, and text that is whole has those of Unicode.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hornbook.kernels import inlined
+from hornbook.tokenizers.engine.machine import load_u8, trailing_zeros
+from hornbook.tokenizers.unicode_classes import (
+    LETTER,
+    LOWER,
+    MARK,
+    NUMBER,
+    OTHER,
+    SPACE,
+    UPPER,
+)
+
+# Sets of classes, to ask about with ``in_set``.
+LETTERS = (1 << UPPER) | (1 << LOWER) | (1 << LETTER)
+NUMBERS = 1 << NUMBER
+SPACES = 1 << SPACE
+OTHERS = (1 << OTHER) | (1 << MARK)
+CAPITALS = (1 << UPPER) | (1 << LETTER) | (1 << MARK)
+SMALL = (1 << LOWER) | (1 << LETTER) | (1 << MARK)
+
+SIZE = 8
+"""``character`` packs a class and, from this bit on, a length."""
+
+
+@inlined
+def character(text: int, place: int, end: int, classes: int) -> int:
+    """Read one character: its class, and its length in bytes times ``1 << SIZE``.
+
+    Args:
+        text: address of the text.
+        place: where the character begins, below ``end``.
+        end: where the text ends.
+        classes: address of ``unicode_classes.class_table``.
+    """
+    lead = np.int64(load_u8(text + place))
+    if lead < 0x80:
+        return (1 << SIZE) | np.int64(load_u8(classes + lead))
+    alone = (1 << SIZE) | OTHER
+    left = end - place
+    if lead < 0xC2 or lead > 0xF4 or left < 2:
+        return alone
+    second = np.int64(load_u8(text + place + 1)) ^ 0x80
+    if second > 0x3F:
+        return alone
+    if lead < 0xE0:
+        return (2 << SIZE) | np.int64(load_u8(classes + ((lead & 0x1F) << 6 | second)))
+    if left < 3:
+        return alone
+    third = np.int64(load_u8(text + place + 2)) ^ 0x80
+    if third > 0x3F:
+        return alone
+    if lead < 0xF0:
+        code = (lead & 0x0F) << 12 | second << 6 | third
+        # Longer than needed, or half of a surrogate pair: no UTF-8.
+        if code < 0x800 or 0xD800 <= code <= 0xDFFF:
+            return alone
+        return (3 << SIZE) | np.int64(load_u8(classes + code))
+    if left < 4:
+        return alone
+    fourth = np.int64(load_u8(text + place + 3)) ^ 0x80
+    code = (lead & 0x07) << 18 | second << 12 | third << 6 | fourth
+    if fourth > 0x3F or code < 0x10000 or code > 0x10FFFF:
+        return alone
+    return (4 << SIZE) | np.int64(load_u8(classes + code))
+
+
+@inlined
+def in_set(found: int, classes: int) -> bool:
+    """Whether what ``character`` returned is of one of these classes."""
+    return (classes >> (found & 0xFF)) & 1 != 0
+
+
+@inlined
+def run_of(text: int, place: int, end: int, classes: int, wanted: int) -> int:
+    """Return where a run of characters of the wanted classes ends that begins at ``place``."""
+    while place < end:
+        found = character(text, place, end, classes)
+        if not in_set(found, wanted):
+            break
+        place += found >> SIZE
+    return place
+
+
+@inlined
+def masks_beyond_ascii(
+    window: int, high: np.uint64, classes: int
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Return the masks (upper, lower, letter, mark, number, space, inner) of what is not ASCII.
+
+    Args:
+        window: address of 64 bytes, with four more behind them that may be read.
+        high: the bytes above 127.
+        classes: address of ``unicode_classes.class_table``.
+    """
+    none = np.uint64(0)
+    upper, lower, letter, mark, number, space, inner = none, none, none, none, none, none, none
+    while high:
+        place = trailing_zeros(high)
+        found = character(window, place, 1 << 20, classes)
+        kind, size = found & 0xFF, found >> SIZE
+        span = ((np.uint64(1) << np.uint64(size)) - np.uint64(1)) << np.uint64(place)
+        high &= ~span
+        inner |= span & (span << np.uint64(1))
+        if kind == LETTER:
+            letter |= span
+        elif kind == LOWER:
+            lower |= span
+        elif kind == UPPER:
+            upper |= span
+        elif kind == MARK:
+            mark |= span
+        elif kind == NUMBER:
+            number |= span
+        elif kind == SPACE:
+            space |= span
+    return upper, lower, letter, mark, number, space, inner

@@ -1,0 +1,513 @@
+"""Where the published patterns cut a text, found 64 bytes at a time.
+
+A pattern never looks back. So every window of 64 bytes begins where a pre-token begins, and
+needs to know nothing of the text before it. For GPT-2's pattern the starts of all pre-tokens in
+the window come out of a few operations on masks:
+
+    text      The egg, 'tis  12
+    letters   XXX.XXX...XXX....
+    numbers   ...............XX
+    spaces    ...X....X....XX..
+    others    .......X.X.......
+    starts    X..X...XX....XX..      The| egg|,| '|tis| | 12   (not final)
+
+    a sign that is no space starts a pre-token where its class is not the class of the sign
+        before it, unless that is the blank " " which belongs to it;
+    a space starts one after something else, and before something else.
+
+Contractions ('s, 'll) are rare and looked for one by one. In the other two patterns what a sign
+means hangs on where the pre-token began, so they go from pre-token to pre-token, asking masks
+where a run ends. ``*_end`` are the readable twins: they find one end, a character at a time,
+and are also used where a window would reach beyond the text, and for pre-tokens that are
+longer than a window.
+
+Tried: a state machine a byte at a time, 215 MB/s for GPT-2's pattern; windows that carry their
+state along, as fast as these and twice as long.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hornbook.kernels import inlined
+from hornbook.tokenizers.engine.characters import (
+    CAPITALS,
+    LETTERS,
+    NUMBERS,
+    OTHERS,
+    SIZE,
+    SMALL,
+    SPACES,
+    character,
+    in_set,
+    masks_beyond_ascii,
+    run_of,
+)
+from hornbook.tokenizers.engine.machine import (
+    WINDOW,
+    bytes_between,
+    leading_zeros,
+    load_i64,
+    load_u8,
+    store_i64,
+    trailing_zeros,
+)
+from hornbook.tokenizers.unicode_classes import SPACE
+
+PATTERNS = ("gpt2", "cl100k", "o200k")
+"""The patterns known here; the number of each is its place."""
+GPT2, CL100K, O200K = range(len(PATTERNS))
+
+DECIDED = 60
+"""A cut up to here does not hang on what follows the window (a contraction has three bytes)."""
+REACH = WINDOW + 8
+"""What must stand behind an address for a window to be read there."""
+
+BLANK, NEWLINE, RETURN, QUOTE, SLASH = (np.int64(ord(sign)) for sign in " \n\r'/")
+
+
+@inlined
+def cut(pattern: int, text: int, start: int, end: int, classes: int, ends: int, room: int) -> int:
+    """Write where pre-tokens end, from ``start`` on, and return how many were written.
+
+    Args:
+        pattern: the number of the pattern.
+        text: address of the text.
+        start: where a pre-token begins.
+        end: where the text ends.
+        classes: address of ``unicode_classes.class_table``.
+        ends: address of int64 [room], which takes the ends.
+        room: at least ``WINDOW``.
+    """
+    count, place = 0, start
+    while count <= room - WINDOW and place < end:
+        taken = 0
+        if place + REACH <= end:
+            if pattern == GPT2:
+                taken = gpt2_window(text, place, classes, ends + 8 * count)
+            elif pattern == CL100K:
+                taken = cl100k_window(text, place, classes, ends + 8 * count)
+            else:
+                taken = o200k_window(text, place, classes, ends + 8 * count)
+        if taken == 0:
+            if pattern == GPT2:
+                found = gpt2_end(text, place, end, classes)
+            elif pattern == CL100K:
+                found = cl100k_end(text, place, end, classes)
+            else:
+                found = o200k_end(text, place, end, classes)
+            store_i64(ends + 8 * count, found)
+            taken = 1
+        count += taken
+        place = load_i64(ends + 8 * (count - 1))
+    return count
+
+
+@inlined
+def contraction(text: int, place: int, end: int, any_case: bool) -> int:
+    """Return the length of a contraction such as ``'s`` or ``'ll`` at a place, or 0.
+
+    In any case of letters the long s (U+017F) is an s too: so says Unicode's case folding.
+    """
+    if place + 1 >= end or load_u8(text + place) != QUOTE:
+        return 0
+    first = np.int64(load_u8(text + place + 1))
+    second = np.int64(0)
+    if place + 2 < end:
+        second = np.int64(load_u8(text + place + 2))
+    if any_case:
+        if first == 0xC5 and second == 0xBF:
+            return 3
+        if first < 0x80 and second < 0x80:
+            first, second = first | 0x20, second | 0x20
+        elif first < 0x80:
+            first, second = first | 0x20, np.int64(0)
+    if first == ord("s") or first == ord("d") or first == ord("m") or first == ord("t"):
+        return 2
+    if first == ord("l") and second == ord("l"):
+        return 3
+    if (first == ord("v") or first == ord("r")) and second == ord("e"):
+        return 3
+    return 0
+
+
+# GPT-2.
+
+
+@inlined
+def gpt2_end(text: int, place: int, end: int, classes: int) -> int:
+    """Return where the pre-token ends that begins at ``place``, under GPT-2's pattern."""
+    size = contraction(text, place, end, False)
+    if size:
+        return place + size
+    found = character(text, place, end, classes)
+    begin = place
+    if load_u8(text + place) == BLANK and place + 1 < end:
+        after = character(text, place + 1, end, classes)
+        if not in_set(after, SPACES):
+            begin, found = place + 1, after
+    if in_set(found, LETTERS):
+        return run_of(text, begin, end, classes, LETTERS)
+    if in_set(found, NUMBERS):
+        return run_of(text, begin, end, classes, NUMBERS)
+    if in_set(found, OTHERS):
+        return run_of(text, begin, end, classes, OTHERS)
+    return space_end(text, place, end, classes)
+
+
+@inlined
+def space_end(text: int, place: int, end: int, classes: int) -> int:
+    r"""Return what ``\s+(?!\S)|\s`` takes: a run of spaces but its last, if more text follows."""
+    last, stop = place, place
+    while stop < end:
+        found = character(text, stop, end, classes)
+        if not in_set(found, SPACES):
+            break
+        last = stop
+        stop += found >> SIZE
+    return stop if stop == end or last == place else last
+
+
+@inlined
+def gpt2_window(text: int, place: int, classes: int, ends: int) -> int:
+    """Write the ends of the pre-tokens within one window; return how many are certain."""
+    window = text + place
+    one = np.uint64(1)
+    letters = bytes_between(window, 97, 122) | bytes_between(window, 65, 90)
+    numbers = bytes_between(window, 48, 57)
+    blanks = bytes_between(window, 32, 32)
+    spaces = bytes_between(window, 9, 13) | blanks
+    high = bytes_between(window, 128, 255)
+    inner_spaces = np.uint64(0)
+    if high:
+        upper, lower, letter, _, number, space, inner = masks_beyond_ascii(window, high, classes)
+        letters |= upper | lower | letter
+        numbers |= number
+        spaces |= space
+        inner_spaces = space & inner
+    others = ~(letters | numbers | spaces)
+    same = letters & (letters << one) | numbers & (numbers << one) | others & (others << one)
+    starts = ~spaces & ~same & ~(blanks << one)
+    starts |= spaces & ~((spaces << one) & (spaces >> one))
+    if inner_spaces:
+        # A space of several bytes starts a pre-token with its first, not with its last.
+        wrong = starts & inner_spaces
+        starts &= ~wrong
+        while wrong:
+            inside = trailing_zeros(wrong)
+            wrong &= wrong - one
+            lead = ~inner_spaces & ((one << np.uint64(inside)) - one)
+            starts |= one << np.uint64(63 - leading_zeros(lead))
+    quotes = bytes_between(window, QUOTE, QUOTE) & (starts | one)
+    while quotes:
+        quote = trailing_zeros(quotes)
+        quotes &= quotes - one
+        size = contraction(window, quote, WINDOW + 4, False)
+        if size and quote <= DECIDED:
+            starts &= ~((one << np.uint64(quote + 1)) | (one << np.uint64(quote + 2)))
+            starts |= one << np.uint64(quote + size)
+    starts &= (one << np.uint64(DECIDED + 1)) - np.uint64(2)
+    count = 0
+    while starts:
+        store_i64(ends + 8 * count, place + trailing_zeros(starts))
+        starts &= starts - one
+        count += 1
+    return count
+
+
+# What GPT-4's and GPT-4o's patterns share.
+
+
+@inlined
+def newline_run(text: int, place: int, end: int, slashes: bool) -> int:
+    """Return where a run of line ends (and slashes, if they count) ends."""
+    while place < end:
+        byte = load_u8(text + place)
+        if byte != NEWLINE and byte != RETURN and not (slashes and byte == SLASH):
+            break
+        place += 1
+    return place
+
+
+@inlined
+def space_or_lines_end(text: int, place: int, end: int, classes: int) -> int:
+    r"""Return what ``\s*[\r\n]|\s+(?!\S)|\s`` takes: up to the last line end in a run of spaces."""
+    stop, lines, last = place, np.int64(0), place
+    while stop < end:
+        found = character(text, stop, end, classes)
+        if not in_set(found, SPACES):
+            break
+        byte = load_u8(text + stop)
+        last = stop
+        stop += found >> SIZE
+        if byte == NEWLINE or byte == RETURN:
+            lines = stop
+    if lines:
+        return lines
+    return stop if stop == end or last == place else last
+
+
+@inlined
+def run_in(mask: np.uint64, place: int) -> int:
+    """Return the place after a run of ones that begins at a place, at most 64."""
+    return place + trailing_zeros(~(mask >> np.uint64(place)))
+
+
+@inlined
+def has(mask: np.uint64, place: int) -> bool:
+    """Whether a mask has its bit at a place below 64."""
+    return (mask >> np.uint64(place)) & np.uint64(1) != np.uint64(0)
+
+
+@inlined
+def next_sign(inner: np.uint64, place: int) -> int:
+    """Return where the character after the one at a place begins."""
+    return run_in(inner, place + 1)
+
+
+@inlined
+def last_in(mask: np.uint64, start: int, stop: int) -> int:
+    """Return the place of the last bit from ``start`` up to ``stop``, or -1."""
+    below = mask & ((np.uint64(1) << np.uint64(stop)) - np.uint64(1))
+    below = (below >> np.uint64(start)) << np.uint64(start)
+    return np.int64(63) - leading_zeros(below)
+
+
+@inlined
+def spaces_in(spaces: np.uint64, lines: np.uint64, inner: np.uint64, place: int) -> int:
+    """Return where white space at a place is cut, as ``space_or_lines_end``; 64 if unknown."""
+    stop = run_in(spaces, place)
+    if stop > DECIDED:
+        return np.int64(WINDOW)
+    line = last_in(lines, place, stop)
+    if line >= 0:
+        return line + 1
+    last = last_in(~inner, place, stop)
+    return stop if last == place else last
+
+
+@inlined
+def digits_in(numbers: np.uint64, inner: np.uint64, place: int) -> int:
+    r"""Return where ``\p{N}{1,3}`` ends that begins at a place."""
+    for _ in range(3):
+        if place < DECIDED and has(numbers, place):
+            place = next_sign(inner, place)
+        elif place >= DECIDED:
+            return np.int64(WINDOW)
+    return place
+
+
+@inlined
+def digits_end(text: int, place: int, end: int, classes: int) -> int:
+    r"""Return where ``\p{N}{1,3}`` ends that begins at a place."""
+    for _ in range(3):
+        if place < end:
+            found = character(text, place, end, classes)
+            if in_set(found, NUMBERS):
+                place += found >> SIZE
+    return place
+
+
+# GPT-4 (cl100k).
+
+
+@inlined
+def cl100k_end(text: int, place: int, end: int, classes: int) -> int:
+    """Return where the pre-token ends that begins at ``place``, under GPT-4's pattern."""
+    size = contraction(text, place, end, True)
+    if size:
+        return place + size
+    found = character(text, place, end, classes)
+    if in_set(found, LETTERS):
+        return run_of(text, place, end, classes, LETTERS)
+    if in_set(found, NUMBERS):
+        return digits_end(text, place, end, classes)
+    byte = load_u8(text + place)
+    after = place + (found >> SIZE)
+    following = np.int64(SPACE)
+    if after < end:
+        following = character(text, after, end, classes)
+    if in_set(following, LETTERS) and byte != NEWLINE and byte != RETURN:
+        return run_of(text, after, end, classes, LETTERS)
+    if in_set(found, OTHERS) or (byte == BLANK and in_set(following, OTHERS)):
+        return newline_run(text, run_of(text, after, end, classes, OTHERS), end, False)
+    stop = run_of(text, place, end, classes, SPACES)
+    return stop if stop == end else space_or_lines_end(text, place, end, classes)
+
+
+@inlined
+def cl100k_window(text: int, place: int, classes: int, ends: int) -> int:
+    """Write the ends of the pre-tokens within one window; return how many are certain."""
+    window = text + place
+    letters = bytes_between(window, 97, 122) | bytes_between(window, 65, 90)
+    numbers = bytes_between(window, 48, 57)
+    blanks = bytes_between(window, BLANK, BLANK)
+    lines = bytes_between(window, NEWLINE, NEWLINE) | bytes_between(window, RETURN, RETURN)
+    spaces = bytes_between(window, 9, 13) | blanks
+    high = bytes_between(window, 128, 255)
+    inner = np.uint64(0)
+    if high:
+        upper, lower, letter, _, number, space, inner = masks_beyond_ascii(window, high, classes)
+        letters |= upper | lower | letter
+        numbers |= number
+        spaces |= space
+    others = ~(letters | numbers | spaces)
+    count, at = 0, np.int64(0)
+    while True:
+        if has(letters, at):
+            stop = run_in(letters, at)
+        elif has(numbers, at):
+            stop = digits_in(numbers, inner, at)
+        else:
+            after = next_sign(inner, at)
+            size = contraction(window, at, WINDOW + 4, True)
+            if size:
+                stop = at + size
+            elif after > DECIDED:
+                break
+            elif has(letters, after) and not has(lines, at):
+                stop = run_in(letters, after)
+            elif has(others, at) or (has(blanks, at) and has(others, after)):
+                stop = run_in(others, after)
+                if stop <= DECIDED:
+                    stop = run_in(lines, stop)
+            else:
+                stop = spaces_in(spaces, lines, inner, at)
+        if stop > DECIDED:
+            break
+        store_i64(ends + 8 * count, place + stop)
+        count += 1
+        at = stop
+    return count
+
+
+# GPT-4o (o200k).
+
+
+@inlined
+def o200k_word_end(text: int, place: int, end: int, classes: int) -> int:
+    """Return where a word ends that begins at a place, or ``place`` where there is none.
+
+    A word is capitals, then small letters, of which at least one; letters without case and
+    marks count as both. If nothing small follows the capitals, the last of them that is both
+    is taken for small. So ``HTTPServer`` is one word, and ``serverHTTP`` two.
+    """
+    small = place
+    both = np.int64(-1)
+    while small < end:
+        found = character(text, small, end, classes)
+        if not in_set(found, CAPITALS):
+            break
+        small += found >> SIZE
+        if in_set(found, SMALL):
+            both = small
+    stop = run_of(text, small, end, classes, SMALL)
+    if stop > small:
+        return stop
+    return both if both >= 0 else place
+
+
+@inlined
+def o200k_end(text: int, place: int, end: int, classes: int) -> int:
+    """Return where the pre-token ends that begins at ``place``, under GPT-4o's pattern."""
+    found = character(text, place, end, classes)
+    byte = load_u8(text + place)
+    after = place + (found >> SIZE)
+    stop = place
+    prefix = not in_set(found, LETTERS | NUMBERS) and byte != NEWLINE and byte != RETURN
+    # A word with a sign before it, else without; then the same in capitals alone.
+    if prefix and after < end:
+        stop = o200k_word_end(text, after, end, classes)
+        if stop == after:
+            stop = place
+    if stop == place:
+        stop = o200k_word_end(text, place, end, classes)
+    if stop == place and prefix:
+        stop = run_of(text, after, end, classes, CAPITALS)
+        if stop == after:
+            stop = place
+    if stop == place:
+        stop = run_of(text, place, end, classes, CAPITALS)
+    if stop > place:
+        return stop + contraction(text, stop, end, True)
+    if in_set(found, NUMBERS):
+        return digits_end(text, place, end, classes)
+    other = in_set(found, OTHERS)
+    if byte == BLANK and after < end:
+        other = in_set(character(text, after, end, classes), OTHERS)
+    if other:
+        return newline_run(text, run_of(text, after, end, classes, OTHERS), end, True)
+    return space_or_lines_end(text, place, end, classes)
+
+
+@inlined
+def word_in(capitals: np.uint64, small: np.uint64, place: int) -> int:
+    """Return where a word ends in the masks, as ``o200k_word_end``; 64 if unknown."""
+    turn = run_in(capitals, place)
+    if turn > DECIDED:
+        return np.int64(WINDOW)
+    stop = run_in(small, turn)
+    if stop > turn:
+        return stop
+    both = last_in(capitals & small, place, turn)
+    return both + 1 if both >= 0 else place
+
+
+@inlined
+def o200k_window(text: int, place: int, classes: int, ends: int) -> int:
+    """Write the ends of the pre-tokens within one window; return how many are certain."""
+    window = text + place
+    small = bytes_between(window, 97, 122)
+    capitals = bytes_between(window, 65, 90)
+    numbers = bytes_between(window, 48, 57)
+    blanks = bytes_between(window, BLANK, BLANK)
+    lines = bytes_between(window, NEWLINE, NEWLINE) | bytes_between(window, RETURN, RETURN)
+    slashes = bytes_between(window, SLASH, SLASH)
+    spaces = bytes_between(window, 9, 13) | blanks
+    high = bytes_between(window, 128, 255)
+    letters = small | capitals
+    marks, inner = np.uint64(0), np.uint64(0)
+    if high:
+        upper, lower, letter, marks, number, space, inner = masks_beyond_ascii(
+            window, high, classes
+        )
+        letters |= upper | lower | letter
+        small |= lower | letter | marks
+        capitals |= upper | letter | marks
+        numbers |= number
+        spaces |= space
+    others = ~(letters | numbers | spaces)
+    words = letters | marks
+    count, at = 0, np.int64(0)
+    while True:
+        after = next_sign(inner, at)
+        if after > DECIDED:
+            break
+        stop, begin = at, at
+        if not has(letters | numbers | lines, at):
+            begin = after
+        if has(words, begin):
+            stop = word_in(capitals, small, begin)
+            if stop == begin and begin > at and has(words, at):
+                stop, begin = word_in(capitals, small, at), at
+            if stop == begin:
+                stop = run_in(capitals, begin)
+        elif has(words, at):
+            stop = word_in(capitals, small, at)
+        if stop > at:
+            if stop <= DECIDED:
+                stop += contraction(window, stop, WINDOW + 4, True)
+        elif has(numbers, at):
+            stop = digits_in(numbers, inner, at)
+        elif has(others, at) or (has(blanks, at) and has(others, after)):
+            stop = run_in(others, after)
+            if stop <= DECIDED:
+                stop = run_in(lines | slashes, stop)
+        else:
+            stop = spaces_in(spaces, lines, inner, at)
+        if stop > DECIDED:
+            break
+        store_i64(ends + 8 * count, place + stop)
+        count += 1
+        at = stop
+    return count

@@ -1,0 +1,207 @@
+"""The encoder of one vocabulary: tables made once, and a workspace for each thread that asks.
+
+    encoder = Encoder(Vocabulary(...))
+    encoder.ids(b"To be, or not to be")     # uint32 [tokens]
+
+A text that several threads are to share is cut beforehand; see ``patterns.safe_cut``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hornbook.tokenizers.engine import workspace as fields
+from hornbook.tokenizers.engine.cutting import PATTERNS
+from hornbook.tokenizers.engine.encoding import encode, fill_words
+from hornbook.tokenizers.engine.machine import address_of
+from hornbook.tokenizers.engine.merging import EMPTY, ID_BITS, NONE, fill_joints, fill_pairs
+from hornbook.tokenizers.unicode_classes import class_table
+
+WORD_ENTRIES = 1 << 17
+PHRASE_ENTRIES = 1 << 16
+ARENA_BYTES = 1 << 23
+"""One workspace has 4 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
+
+LIMIT = 1 << ID_BITS
+"""How many ids a vocabulary may have for this engine."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the engine knows of a BPE vocabulary.
+
+    Attributes:
+        pattern: one of ``cutting.PATTERNS``.
+        tokens: the bytes of every id that is a byte or made by a merge, in the order of ids.
+        merges: int32 [merges, 2], in their order.
+        byte_order: the byte of each id below 256.
+    """
+
+    pattern: str
+    tokens: Sequence[bytes]
+    merges: NDArray[np.int32]
+    byte_order: bytes
+
+
+class Tables:
+    """The tables of one vocabulary that never change, and their fields in every workspace."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        size = len(vocabulary.tokens)
+        self.vocabulary_size = size
+        self.block = np.zeros(fields.FIELDS, dtype=np.int64)
+        self._kept: list[NDArray[Any]] = []
+        self.content = np.frombuffer(b"".join(vocabulary.tokens) + bytes(16), dtype=np.uint8)
+        lengths = np.array([len(token) for token in vocabulary.tokens], dtype=np.int32)
+        self.ends = np.cumsum(lengths, dtype=np.int64)
+        byte_ids = np.empty(256, dtype=np.int32)
+        byte_ids[np.frombuffer(vocabulary.byte_order, dtype=np.uint8)] = np.arange(256)
+        self.block[fields.PATTERN] = PATTERNS.index(vocabulary.pattern)
+        self._keep(fields.CLASSES, class_table())
+        self._keep(fields.BYTE_IDS, byte_ids)
+        self._keep(fields.LENGTHS, lengths)
+        self._add_pairs(vocabulary.merges, byte_ids)
+        joints = np.zeros(1 << 16, dtype=np.uint8)
+        fill_joints(joints, self.content, self.ends)
+        self._keep(fields.JOINTS, joints)
+        self._keep(fields.BYTE_MASKS, byte_masks())
+
+    def _keep(self, field: int, array: NDArray[Any]) -> None:
+        self.block[field] = address_of(array)
+        self._kept.append(array)
+
+    def _add_pairs(self, merges: NDArray[np.int32], byte_ids: NDArray[np.int32]) -> None:
+        halves = np.full((2, self.vocabulary_size), -1, dtype=np.int32)
+        halves[:, 256 : 256 + len(merges)] = merges.T
+        self._keep(fields.LEFTS, np.ascontiguousarray(halves[0]))
+        self._keep(fields.RIGHTS, np.ascontiguousarray(halves[1]))
+        byte_of = np.argsort(byte_ids)
+        byte_pairs = np.full(1 << 16, NONE, dtype=np.int32)
+        of_bytes = (merges < 256).all(axis=1)
+        left, right = byte_of[merges[of_bytes]].T
+        byte_pairs[left << 8 | right] = 256 + np.flatnonzero(of_bytes)
+        self._keep(fields.BYTE_PAIRS, byte_pairs)
+        bits = max(10, (2 * len(merges)).bit_length())
+        while True:
+            slots = (1 << bits) + 256
+            pairs = np.full(slots, EMPTY, dtype=np.uint64)
+            self.block[fields.PAIRS] = address_of(pairs)
+            self.block[fields.PAIR_SHIFT] = 64 - bits
+            if fill_pairs(address_of(self.block), merges, slots, 256) >= 0:
+                break
+            bits += 1
+        self._keep(fields.PAIRS, pairs)
+
+
+class Workspace:
+    """The caches and scratch memory of one thread."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.block = tables.block.copy()
+        self.address = address_of(self.block)
+        self.ids = np.empty(1 << 12, dtype=np.uint32)
+        self._kept: list[NDArray[Any]] = []
+        bits = max(WORD_ENTRIES.bit_length() - 1, (2 * tables.vocabulary_size).bit_length())
+        self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, 32)
+        self._phrases = self._entries(
+            fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16
+        )
+        self._keep(fields.ARENA, np.empty(ARENA_BYTES, dtype=np.uint8))
+        self.block[fields.ARENA_SIZE] = ARENA_BYTES
+        self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM, dtype=np.int64))
+        self._keep(fields.SCRATCH, np.empty(128, dtype=np.int32))
+        for field in (fields.HEADS, fields.TAILS, fields.HEAP):
+            self._keep(field, np.full(tables.vocabulary_size, -1, dtype=np.int32))
+        fill_words(self.address, address_of(tables.content), tables.ends, address_of(self.ids))
+
+    def _keep(self, field: int, array: NDArray[Any]) -> None:
+        self.block[field] = address_of(array)
+        self._kept.append(array)
+
+    def _entries(self, field: int, shift: int, bits: int, width: int) -> NDArray[np.uint8]:
+        """Make an empty cache of 2^bits entries at the beginning of a cache line."""
+        room = np.zeros(((1 << bits) + 8) * width + 64, dtype=np.uint8)
+        skipped = -address_of(room) % 64
+        self.block[shift] = 64 - bits
+        self._keep(field, room[skipped:])
+        return room
+
+    def make_room(self) -> None:
+        """Empty the caches if the arena is nearly full; what is asked for again comes back."""
+        if self.block[fields.ARENA_USED] > ARENA_BYTES * 7 // 8:
+            self._words[:] = 0
+            self._phrases[:] = 0
+            self.block[fields.ARENA_USED] = 0
+
+
+class Encoder:
+    """Encodes bytes under one vocabulary; any number of threads may ask at once."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._tables = Tables(vocabulary)
+        self._idle: list[Workspace] = []
+        self._idle.append(Workspace(self._tables))
+
+    def ids(self, content: bytes) -> NDArray[np.uint32]:
+        """Return the ids of a text: uint32 [tokens]. What is no UTF-8 is encoded all the same."""
+        try:
+            workspace = self._idle.pop()  # atomic, as is append
+        except IndexError:
+            workspace = Workspace(self._tables)
+        try:
+            return self._ids(workspace, content)
+        finally:
+            self._idle.append(workspace)
+
+    def ids_of_all(self, contents: Iterable[bytes], threads: int) -> Iterator[NDArray[np.uint32]]:
+        """Yield the ids of each text, in their order, while up to ``threads`` work on them."""
+        if threads == 1:
+            yield from map(self.ids, contents)
+            return
+        waiting: deque[Future[NDArray[np.uint32]]] = deque()
+        with ThreadPoolExecutor(threads, thread_name_prefix="hornbook-encode") as pool:
+            for content in contents:
+                waiting.append(pool.submit(self.ids, content))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _ids(self, workspace: Workspace, content: bytes) -> NDArray[np.uint32]:
+        end = len(content)
+        text = address_of(np.frombuffer(content, dtype=np.uint8)) if end else 0
+        # One id a byte always suffices; for long texts that would be far too much.
+        room = end + 4 if end <= 1 << 14 else end // 3 + 4096
+        ids = np.empty(room, dtype=np.uint32)
+        count = place = 0
+        while place < end:
+            address = address_of(ids) + 4 * count
+            count += encode(workspace.address, text, place, end, address, room - count)
+            place = int(workspace.block[fields.PLACE])
+            if place < end:
+                workspace.make_room()
+                needed = int(workspace.block[fields.NEEDED])
+                if count + needed > room:
+                    room = max(room * 3 // 2, count + needed)
+                    ids.resize(room, refcheck=False)
+        if room > 1 << 14:
+            ids.resize(count, refcheck=False)
+        return ids[:count]
+
+
+def byte_masks() -> NDArray[np.uint64]:
+    """Return, for 0 to 15 bytes, the mask of the first so many of 16: uint64 [16, 2].
+
+    >>> [hex(half) for half in byte_masks()[9].tolist()]
+    ['0xffffffffffffffff', '0xff']
+    """
+    masks = [(1 << 8 * size) - 1 for size in range(16)]
+    halves = [[mask & 0xFFFFFFFFFFFFFFFF, mask >> 64] for mask in masks]
+    return np.array(halves, dtype=np.uint64)

@@ -1,0 +1,140 @@
+"""The few machine instructions that Python has no word for.
+
+Kernels work on raw addresses: an array as an argument costs a check of its bounds at each use,
+and a factor of two in the innermost loops. Whoever calls a kernel keeps what stands at the
+address alive and large enough.
+
+The one that does the work is ``bytes_between``. It looks at 64 bytes at once and answers with a
+mask of 64 bits, the first byte's bit lowest (drawn here from left to right):
+
+    text                            The egg, 'tis 12
+    bytes_between(text, a, z)       .XX.XXX...XXX...
+    bytes_between(text, 0, 9)       ..............XX
+    bytes_between(text, ' ', ' ')   ...X....X....X..
+
+A compiler cannot find this in a loop over bytes (tried: 20 times slower), so it is spelled out
+as one vector comparison, which becomes AVX-512, AVX2, SSE2 or NEON, whichever there is. Its
+scalar twin is ``bytes_between_twin``; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils  # noqa: F401 - makes the intrinsics' builders complete
+from numba.extending import intrinsic
+
+WINDOW = 64
+"""How many bytes one mask describes."""
+
+_BYTE, _MASK = ir.IntType(8), ir.IntType(64)
+
+
+def bytes_between_twin(window: bytes, low: int, high: int) -> int:
+    """Return what ``bytes_between`` returns, a byte at a time.
+
+    >>> f"{bytes_between_twin(b'a, b', ord('a'), ord('z')):04b}"
+    '1001'
+    """
+    mask = 0
+    for place, byte in enumerate(window[:WINDOW]):
+        if low <= byte <= high:
+            mask |= 1 << place
+    return mask
+
+
+@intrinsic
+def bytes_between(typingctx: Any, address: Any, low: Any, high: Any) -> Any:
+    """Return which of the 64 bytes at an address lie from ``low`` to ``high``, as uint64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(_BYTE, WINDOW)
+        place, lowest, highest = arguments
+        window = builder.load(builder.inttoptr(place, vector.as_pointer()))
+        window.align = 1
+
+        def everywhere(value: Any) -> Any:
+            byte = builder.trunc(value, _BYTE)
+            one = builder.insert_element(ir.Constant(vector, ir.Undefined), byte, _int32(0))
+            return builder.shuffle_vector(
+                one, one, ir.Constant(ir.VectorType(ir.IntType(32), WINDOW), [0] * WINDOW)
+            )
+
+        # One unsigned comparison: what lies below ``low`` wraps around to the far end.
+        distance = builder.sub(window, everywhere(lowest))
+        inside = builder.icmp_unsigned("<=", distance, everywhere(builder.sub(highest, lowest)))
+        return builder.bitcast(inside, _MASK)
+
+    return types.uint64(types.int64, types.int64, types.int64), emit
+
+
+def _int32(value: int) -> Any:
+    return ir.Constant(ir.IntType(32), value)
+
+
+def _loading(kind: Any, width: int) -> Any:
+    @intrinsic
+    def load(typingctx: Any, address: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = builder.inttoptr(arguments[0], ir.IntType(width).as_pointer())
+            loaded = builder.load(pointer)
+            loaded.align = 1
+            return loaded
+
+        return kind(types.int64), emit
+
+    return load
+
+
+def _storing(kind: Any, width: int) -> Any:
+    @intrinsic
+    def store(typingctx: Any, address: Any, value: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = builder.inttoptr(arguments[0], ir.IntType(width).as_pointer())
+            builder.store(arguments[1], pointer, align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, kind), emit
+
+    return store
+
+
+# Little-endian, at any address. A load gives the unsigned type of its width.
+load_u8: Any = _loading(types.uint8, 8)
+load_u32: Any = _loading(types.uint32, 32)
+load_i32: Any = _loading(types.int32, 32)
+load_u64: Any = _loading(types.uint64, 64)
+load_i64: Any = _loading(types.int64, 64)
+store_u8: Any = _storing(types.uint8, 8)
+store_u32: Any = _storing(types.uint32, 32)
+store_i32: Any = _storing(types.int32, 32)
+store_u64: Any = _storing(types.uint64, 64)
+store_i64: Any = _storing(types.int64, 64)
+
+
+@intrinsic
+def trailing_zeros(typingctx: Any, mask: Any) -> Any:
+    """Return the place of a mask's lowest bit as int64; 64 where there is none."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), emit
+
+
+@intrinsic
+def leading_zeros(typingctx: Any, mask: Any) -> Any:
+    """Return how many bits stand above a mask's highest, as int64; 64 where there is none."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), emit
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return where an array's first element stands; keep the array while it is in use."""
+    return array.__array_interface__["data"][0]

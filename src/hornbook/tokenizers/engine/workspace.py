@@ -1,0 +1,59 @@
+"""The memory that encoding works in: fixed tables of one vocabulary, and caches of one thread.
+
+Kernels see a workspace as one array of int64, whose fields are addresses and sizes:
+
+    pairs = field(workspace, PAIRS)
+
+``Tables`` never change and are shared by all threads of a process. Each thread that encodes
+takes a ``Workspace`` of its own, for its caches are written to all the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hornbook.kernels import inlined
+from hornbook.tokenizers.engine.machine import load_i64, store_i64
+
+(
+    PATTERN,  # which pattern cuts; see ``cutting.PATTERNS``
+    CLASSES,  # uint8 [1114112]: the class of each code point
+    BYTE_IDS,  # int32 [256]: the id of each byte
+    BYTE_PAIRS,  # int32 [65536]: the id that two bytes make
+    PAIRS,  # uint64: the hash table of pairs, (left, right, id) in 21, 21 and 22 bits
+    PAIR_SHIFT,  # how far a hash is shifted to become a slot of it
+    JOINTS,  # uint8 [65536]: 1 where two bytes stand side by side in some token
+    LEFTS,  # int32 [vocabulary]: the left of the two ids that each id is made of
+    RIGHTS,  # int32 [vocabulary]: the right one
+    LENGTHS,  # int32 [vocabulary]: how many bytes each id stands for
+    BYTE_MASKS,  # uint64 [16, 2]: the first so many bytes of a word of 16
+    WORDS,  # the cache of short pre-tokens, 32 bytes an entry
+    WORD_SHIFT,
+    PHRASES,  # the cache of longer pre-tokens, 16 bytes an entry
+    PHRASE_SHIFT,
+    ARENA,  # uint8: what does not fit into an entry
+    ARENA_SIZE,
+    ARENA_USED,
+    ENDS,  # int64 [ENDS_ROOM]: the ends of pre-tokens that were just cut
+    SCRATCH,  # int32 [96]: the ids of a pre-token being merged, and what each pair makes
+    HEADS,  # int32 [vocabulary]: for merge_long, the first place of each id that waits
+    TAILS,  # int32 [vocabulary]: the last one
+    HEAP,  # int32 [vocabulary]: the ids that wait
+    PLACE,  # how far into the text the last call came
+    NEEDED,  # how much room for ids it lacked
+    FIELDS,
+) = range(26)
+
+ENDS_ROOM = 1024
+
+
+@inlined
+def field(workspace: int, number: int) -> int:
+    """Return a field of the workspace at an address."""
+    return load_i64(workspace + 8 * number)
+
+
+@inlined
+def set_field(workspace: int, number: int, value: int) -> None:
+    """Set a field of the workspace at an address."""
+    store_i64(workspace + 8 * number, np.int64(value))
