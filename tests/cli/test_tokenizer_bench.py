@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-import hornbook
 from hornbook.cli import tokenizer_bench
-from hornbook.tokenizers import CharTokenizer, CharTokenizerConfig
+from hornbook.tokenizers import CharTokenizer, CharTokenizerConfig, Tokenizer, WordTokenizer
 
 
 @pytest.fixture
@@ -25,14 +24,20 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
+    """A tokenizer that has nothing to compile."""
+    path = tmp_path_factory.mktemp("words") / "words.json"
+    WordTokenizer.train([text]).save(path)
+    return path
+
+
 @pytest.mark.usefixtures("short")
-def test_speed_tokens_and_the_estimate(
-    call: Any, finished_run: hornbook.Run, corpus: Path, text: str
-) -> None:
-    result = call("tokenizer", "bench", finished_run.path, corpus, "--corpus-size", "1GB")
+def test_speed_tokens_and_the_estimate(call: Any, place: Path, corpus: Path, text: str) -> None:
+    result = call("tokenizer", "bench", place, corpus, "--corpus-size", "1GB")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    count = len(finished_run.tokenizer.encode(text))
+    count = len(Tokenizer.load(place).encode(text))
     assert lines[0].startswith("text        ")
     assert lines[0].endswith(f" kB, {corpus}")
     assert lines[1] == "comes back  every byte"
@@ -46,11 +51,11 @@ def test_speed_tokens_and_the_estimate(
 
 @pytest.mark.usefixtures("short")
 def test_of_a_large_file_the_beginning_up_to_a_whole_character(
-    call: Any, monkeypatch: pytest.MonkeyPatch, finished_run: hornbook.Run, tmp_path: Path
+    call: Any, monkeypatch: pytest.MonkeyPatch, place: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tokenizer_bench, "READ_AT_MOST", 12)
     (tmp_path / "a.txt").write_bytes("river 🙂🙂\n".encode() * 500)
-    result = call("tokenizer", "bench", finished_run.path, tmp_path / "a.txt", "--threads", "2")
+    result = call("tokenizer", "bench", place, tmp_path / "a.txt", "--threads", "2")
     assert result.stdout.startswith(f"text        10 B of 7.5 kB, {tmp_path / 'a.txt'}\n")
     assert "2 threads" in result.stdout
 
@@ -78,7 +83,7 @@ def test_a_tokenizer_that_loses_text_is_told(call: Any, tmp_path: Path) -> None:
 )
 def test_mistakes_are_told(
     refused: Callable[..., str],
-    finished_run: hornbook.Run,
+    place: Path,
     tmp_path: Path,
     content: bytes | None,
     words: list[str],
@@ -86,4 +91,4 @@ def test_mistakes_are_told(
 ) -> None:
     if content is not None:
         (tmp_path / "a.txt").write_bytes(content)
-    assert said in refused("tokenizer", "bench", finished_run.path, tmp_path / "a.txt", *words)
+    assert said in refused("tokenizer", "bench", place, tmp_path / "a.txt", *words)

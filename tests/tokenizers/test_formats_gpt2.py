@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornbook.errors import TokenizerError
-from hornbook.tokenizers import BPETokenizer, BPETokenizerConfig
+from hornbook.tokenizers import BPETokenizer
 from hornbook.tokenizers.formats.byte_alphabet import byte_alphabet, written
 from hornbook.tokenizers.formats.gpt2_files import (
     gpt2_of_tokenizer,
@@ -53,9 +53,7 @@ def test_the_published_files(published: tuple[Path, Path], tmp_path: Path) -> No
 
 
 def test_a_trained_vocabulary_goes_there_and_back(tmp_path: Path) -> None:
-    tokenizer = BPETokenizer.train(
-        CORPUS, BPETokenizerConfig(vocab_size=300), special_tokens=["<|endoftext|>", "<é>"]
-    )
+    tokenizer = BPETokenizer.train(CORPUS, vocab_size=300, special_tokens=["<|endoftext|>", "<é>"])
     write_gpt2(tokenizer, tmp_path)
     again = read_gpt2(tmp_path / "vocab.json", tmp_path / "merges.txt")
     assert again == tokenizer
@@ -65,7 +63,7 @@ def test_a_trained_vocabulary_goes_there_and_back(tmp_path: Path) -> None:
 def test_the_tokenizers_library_reads_what_is_written(tmp_path: Path) -> None:
     from tokenizers import ByteLevelBPETokenizer
 
-    tokenizer = BPETokenizer.train(CORPUS, BPETokenizerConfig(vocab_size=300))
+    tokenizer = BPETokenizer.train(CORPUS, vocab_size=300)
     write_gpt2(tokenizer, tmp_path)
     theirs = ByteLevelBPETokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
     for text in [*CORPUS, *AWKWARD]:

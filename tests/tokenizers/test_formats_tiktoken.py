@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.errors import TokenizerError
-from hornbook.tokenizers import BPETokenizer, BPETokenizerConfig
+from hornbook.tokenizers import BPETokenizer
 from hornbook.tokenizers.bpe_reference import Pair, encode_word
 from hornbook.tokenizers.formats.merge_recovery import MergeRecovery
 from hornbook.tokenizers.formats.tiktoken_file import (
@@ -42,7 +42,7 @@ def test_a_token_is_made_as_the_readable_twin_makes_it(tokens: list[str]) -> Non
 
 @given(texts=st.lists(st.text("abc ", min_size=1), min_size=1), size=st.integers(257, 300))
 def test_every_trained_vocabulary_goes_there_and_back(texts: list[str], size: int) -> None:
-    tokenizer = BPETokenizer.train(texts, BPETokenizerConfig(vocab_size=size, pattern="none"))
+    tokenizer = BPETokenizer.train(texts, vocab_size=size, pattern="none")
     assert tokenizer_of_ranks(ranks_of_tokenizer(tokenizer), "none") == tokenizer
 
 
@@ -96,7 +96,7 @@ def test_the_published_file_comes_out_byte_for_byte(
 
 
 def test_lines_in_any_order_and_with_any_line_end() -> None:
-    tokenizer = BPETokenizer.train(CORPUS, BPETokenizerConfig(vocab_size=290))
+    tokenizer = BPETokenizer.train(CORPUS, vocab_size=290)
     lines = ranks_of_tokenizer(tokenizer).splitlines()
     for content in (b"\r\n".join(lines), b"\n".join(lines[::-1]) + b"\n"):
         again = tokenizer_of_ranks(content, "gpt2")

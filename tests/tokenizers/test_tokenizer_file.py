@@ -10,7 +10,6 @@ from awkward_texts import CORPUS
 from hornbook.errors import TokenizerError
 from hornbook.tokenizers import (
     BPETokenizer,
-    BPETokenizerConfig,
     ByteTokenizer,
     CharTokenizer,
     CharTokenizerConfig,
@@ -22,7 +21,7 @@ FAMILIES: dict[str, Tokenizer] = {
     "byte": ByteTokenizer(["<|end|>", "<|pad|>"]),
     "char": CharTokenizer.train([*CORPUS, '\u2028\x00"\\'], CharTokenizerConfig(unknown="token")),
     "word": WordTokenizer.train(CORPUS),
-    "bpe": BPETokenizer.train(CORPUS, BPETokenizerConfig(vocab_size=290, pattern="[a-z]+")),
+    "bpe": BPETokenizer.train(CORPUS, vocab_size=290, pattern="[a-z]+"),
     "bpe, ordered": BPETokenizer([(0, 1)], "none", ["<e>"], range(255, -1, -1)),
 }
 
