@@ -40,15 +40,16 @@ def bench(
       hornbook tokenizer bench runs/poems-tiny poems.txt
       hornbook tokenizer bench gpt2 poems.txt --corpus-size 300GB --threads 8
     """
-    from hornbook.cli.screen import duration, quantity, visible
+    from hornbook.cli.screen import ScreenListener, duration, quantity, visible
     from hornbook.data.token_store import token_width
     from hornbook.tokenizers import Tokenizer
     from hornbook.tokenizers.speed import measure_speed
 
     wanted = parse_size(corpus_size, "--corpus-size")
     opened = Tokenizer.load(tokenizer)
-    text, whole = _beginning(file)
-    speed = measure_speed(opened, text, threads=threads)
+    content, whole = _beginning(file)
+    with ScreenListener() as listener:
+        speed = measure_speed(opened, content, threads=threads, listener=listener)
     tokens, seconds = speed.estimate(wanted)
     width = token_width(opened.vocab_size)
     of = f" of {quantity(whole, 'B')}" if speed.bytes < whole else ""
@@ -56,8 +57,8 @@ def bench(
         "text": f"{quantity(speed.bytes, 'B')}{of}, {file}",
         "comes back": _round_trip(speed),
         "tokens": f"{speed.tokens:,}, {speed.bytes_per_token:.2f} bytes each",
-        "encode": _rate(speed.encode_rate, speed),
-        "decode": _rate(speed.decode_rate, speed),
+        "encode": _rate(speed.encode_rate, speed.threads, speed.passes),
+        "decode": _rate(speed.decode_rate, 1, speed.passes),
     }
     for name, fact in facts.items():
         print(visible(f"{name:<12}{fact}"))
@@ -86,12 +87,12 @@ def _round_trip(speed: TokenizerSpeed) -> str:
     return f"not exactly: byte {speed.lost_at:,} is the first that differs"
 
 
-def _rate(rate: float, speed: TokenizerSpeed) -> str:
-    threads = "one thread" if speed.threads == 1 else f"{speed.threads} threads"
-    return f"{rate / 1e6:,.1f} MB/s, {threads}, median of {speed.passes} passes"
+def _rate(rate: float, threads: int, passes: int) -> str:
+    workers = "one thread" if threads == 1 else f"{threads} threads"
+    return f"{rate / 1e6:,.1f} MB/s, {workers}, median of {passes} passes"
 
 
-def _beginning(file: Path) -> tuple[str, int]:
+def _beginning(file: Path) -> tuple[bytes, int]:
     """The text at the beginning of a file, up to a whole character, and the file's size."""
     try:
         with open(file, "rb") as opened:
@@ -102,11 +103,12 @@ def _beginning(file: Path) -> tuple[str, int]:
     if not content:
         raise TokenizerError(f"{file} is empty; there is nothing to measure.")
     try:
-        return content.decode("utf-8"), whole
+        content.decode("utf-8")
     except UnicodeDecodeError as error:
-        if len(content) < whole and error.start >= len(content) - 3:
-            return content[: error.start].decode("utf-8"), whole
+        if len(content) < whole and error.start >= max(len(content) - 3, 1):
+            return content[: error.start], whole
         raise TokenizerError(
             f"{file} is not UTF-8 text: byte {error.start} is "
             f"0x{content[error.start]:02x} ({error.reason}). Convert it to UTF-8 first."
         ) from error
+    return content, whole
