@@ -36,12 +36,11 @@ from hornbook.tokenizers.engine.machine import (
     store_u32,
     store_u64,
 )
-from hornbook.tokenizers.engine.merging import SHORT, merge_long, merge_short
+from hornbook.tokenizers.engine.merging import SEGMENT, merge_any, merge_segments
 from hornbook.tokenizers.engine.workspace import (
     ARENA,
     ARENA_SIZE,
     ARENA_USED,
-    BYTE_IDS,
     BYTE_MASKS,
     CLASSES,
     ENDS,
@@ -185,11 +184,7 @@ def word_ids(workspace: int, text: int, size: int, readable: int, out: int) -> i
         entry += 32
     else:
         entry = home + 32 * np.int64(low & np.uint64(TRIES - 1))
-    count = np.int64(1)
-    if size == 1:
-        store_u32(out, load_u32(field(workspace, BYTE_IDS) + 4 * np.int64(load_u8(text))))
-    else:
-        count = merge_short(workspace, text, size, out)
+    count = merge_any(workspace, text, size, out)
     remember_word(workspace, entry, low, high, out, count)
     return count
 
@@ -315,10 +310,10 @@ def parts_ids(workspace: int, text: int, size: int, readable: int, out: int) -> 
             length = place - begin
             if length <= WORD:
                 to += 4 * word_ids(workspace, text + begin, length, readable - begin, to)
-            elif length <= SHORT:
-                to += 4 * merge_short(workspace, text + begin, length, to)
+            elif length <= SEGMENT:
+                to += 4 * merge_any(workspace, text + begin, length, to)
             else:
-                to += 4 * merge_long(workspace, text + begin, length, to)
+                to += 4 * merge_segments(workspace, text + begin, length, to)
             begin = place
     return (to - out) >> 2
 
