@@ -44,7 +44,7 @@ def explanation_lines(told: Explanation, width: int) -> Iterator[Text]:
     merged = [piece for piece in dict.fromkeys(told.pieces) if piece.merges]
     if merged:
         merges = _count([merge for piece in merged for merge in piece.merges], "merge")
-        within = _count(merged, f"different {told.piece_name}")
+        within = _count(merged, f"{'different ' if len(merged) > 1 else ''}{told.piece_name}")
         yield _heading(f"{merges} in {within}, the lowest id first")
         for piece in merged:
             yield from _merge_lines(piece)
