@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornbook.cli import tokenizer_bench, tokenizer_explain, tokenizer_formats
+from hornbook.cli import tokenizer_bench, tokenizer_explain, tokenizer_formats, tokenizer_train
 from hornbook.cli.input_text import read_text
 from hornbook.cli.pieces import shown
 from hornbook.errors import HornbookError, TokenizerError
@@ -111,6 +111,8 @@ app.command("explain")(tokenizer_explain.explain)
 app.command("bench")(tokenizer_bench.bench)
 app.command("export")(tokenizer_formats.export_tokenizer)
 app.command("import")(tokenizer_formats.import_tokenizer)
+app.command("train")(tokenizer_train.train)
+app.command("count")(tokenizer_train.count)
 
 
 def _print_pieces(tokenizer: Tokenizer, text: str) -> None:
