@@ -30,6 +30,7 @@ from hornbook.tokenizers import BPETokenizer, BPETokenizerConfig, Tokenizer, tra
 from hornbook.tokenizers.bpe_reference import count_pre_tokens
 from hornbook.tokenizers.explanation import applied_merges, explain
 from hornbook.tokenizers.patterns import splitter
+from hornbook.tokenizers.special_tokens import END_OF_TEXT
 
 FOLDER = Path(__file__).parent
 NUMBERS = FOLDER / "vocabulary-size.csv"
@@ -92,7 +93,7 @@ def bytes_per_token(tokenizer: BPETokenizer, text: str) -> dict[int, float]:
     the order of their ids. So one pass counts, for each merge, the tokens it saves.
     """
     ranks = {pair: 256 + number for number, pair in enumerate(tokenizer.merges)}
-    counts = count_pre_tokens([text], splitter(tokenizer.pattern))
+    counts = count_pre_tokens(text.split(END_OF_TEXT), splitter(tokenizer.pattern))
     saved: Counter[int] = Counter()
     for pre_token, count in counts.items():
         length = len(pre_token)
