@@ -1,6 +1,6 @@
 """The class of each character, one at a time and 64 bytes at a time.
 
-``character`` reads one character; ``masks_beyond_ascii`` puts those that are not ASCII into
+``character`` reads one character; ``add_beyond_ascii`` puts those that are not ASCII into
 the masks of a window, each over all bytes it has. For the text ``né나 x`` (bytes 6e c3a9 eb8298
 20 78):
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from hornbook.kernels import inlined
-from hornbook.tokenizers.engine.machine import load_u8, trailing_zeros
+from hornbook.tokenizers.engine.machine import load_u8, load_u64, store_u64, trailing_zeros
 from hornbook.tokenizers.unicode_classes import (
     LETTER,
     LOWER,
@@ -100,35 +100,33 @@ def run_of(text: int, place: int, end: int, classes: int, wanted: int) -> int:
 
 
 @inlined
-def masks_beyond_ascii(
-    window: int, high: np.uint64, classes: int
-) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
-    """Return the masks (upper, lower, letter, mark, number, space, inner) of what is not ASCII.
+def add_beyond_ascii(window: int, high: np.uint64, classes: int, masks: int) -> np.uint64:
+    """Write the mask of each class for what is not ASCII; return the bytes that begin nothing.
+
+    Adding to a mask in memory is one step whatever the class. (Tried: a mask a class in
+    variables, chosen by ``if``; three times slower where letters and marks alternate.)
 
     Args:
         window: address of 64 bytes, with four more behind them that may be read.
         high: the bytes above 127.
         classes: address of ``unicode_classes.class_table``.
+        masks: address of uint64 [8], which takes the mask of each class.
     """
-    none = np.uint64(0)
-    upper, lower, letter, mark, number, space, inner = none, none, none, none, none, none, none
+    for kind in range(8):
+        store_u64(masks + 8 * kind, np.uint64(0))
+    inner = np.uint64(0)
     while high:
         place = trailing_zeros(high)
         found = character(window, place, 1 << 20, classes)
-        kind, size = found & 0xFF, found >> SIZE
-        span = ((np.uint64(1) << np.uint64(size)) - np.uint64(1)) << np.uint64(place)
+        span = ((np.uint64(1) << np.uint64(found >> SIZE)) - np.uint64(1)) << np.uint64(place)
         high &= ~span
         inner |= span & (span << np.uint64(1))
-        if kind == LETTER:
-            letter |= span
-        elif kind == LOWER:
-            lower |= span
-        elif kind == UPPER:
-            upper |= span
-        elif kind == MARK:
-            mark |= span
-        elif kind == NUMBER:
-            number |= span
-        elif kind == SPACE:
-            space |= span
-    return upper, lower, letter, mark, number, space, inner
+        mask = masks + 8 * (found & 0xFF)
+        store_u64(mask, load_u64(mask) | span)
+    return inner
+
+
+@inlined
+def mask_of(masks: int, kind: int) -> np.uint64:
+    """Return the mask of a class that ``add_beyond_ascii`` wrote."""
+    return load_u64(masks + 8 * kind)

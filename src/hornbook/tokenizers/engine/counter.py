@@ -30,7 +30,7 @@ class Counter:
         self._pattern = PATTERNS.index(pattern)
         self._max_memory = max_memory
         self.dropped = 0
-        self._ends = np.empty(fields.ENDS_ROOM, dtype=np.int64)
+        self._ends = np.empty(fields.ENDS_ROOM + 8, dtype=np.int64)
         self._masks = byte_masks()
         self._make(WORD_BITS, PHRASE_BITS, ARENA_BYTES)
 

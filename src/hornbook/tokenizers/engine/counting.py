@@ -40,7 +40,7 @@ _SPREAD_MORE = np.uint64(0xC2B2AE3D27D4EB4F)
 
 (
     CLASSES,  # uint8 [1114112]: the class of each code point
-    ENDS,  # int64 [ENDS_ROOM]: the ends of pre-tokens that were just cut
+    ENDS,  # int64 [ENDS_ROOM + 8]: the ends of pre-tokens that were just cut, and room for masks
     BYTE_MASKS,  # uint64 [16, 2]: the first so many bytes of a word of 16
     WORDS,  # the table of short pre-tokens
     WORD_BITS,  # it has 2^bits entries

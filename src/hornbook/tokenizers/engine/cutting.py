@@ -38,21 +38,23 @@ from hornbook.tokenizers.engine.characters import (
     SIZE,
     SMALL,
     SPACES,
+    add_beyond_ascii,
     character,
     in_set,
-    masks_beyond_ascii,
+    mask_of,
     run_of,
 )
 from hornbook.tokenizers.engine.machine import (
     WINDOW,
     bytes_between,
+    count_bits,
     leading_zeros,
     load_i64,
     load_u8,
     store_i64,
     trailing_zeros,
 )
-from hornbook.tokenizers.unicode_classes import SPACE
+from hornbook.tokenizers.unicode_classes import LETTER, LOWER, MARK, NUMBER, SPACE, UPPER
 
 PATTERNS = ("gpt2", "cl100k", "o200k")
 """The patterns known here; the number of each is its place."""
@@ -60,6 +62,8 @@ GPT2, CL100K, O200K = range(len(PATTERNS))
 
 DECIDED = 60
 """A cut up to here does not hang on what follows the window (a contraction has three bytes)."""
+USUAL = 16
+"""A window has seldom more pre-tokens."""
 REACH = WINDOW + 8
 """What must stand behind an address for a window to be read there."""
 
@@ -76,19 +80,20 @@ def cut(pattern: int, text: int, start: int, end: int, classes: int, ends: int, 
         start: where a pre-token begins.
         end: where the text ends.
         classes: address of ``unicode_classes.class_table``.
-        ends: address of int64 [room], which takes the ends.
+        ends: address of int64 [room + 8]: it takes the ends, and masks behind them.
         room: at least ``WINDOW``.
     """
+    masks = ends + 8 * room
     count, place = 0, start
     while count <= room - WINDOW and place < end:
         taken = 0
         if place + REACH <= end:
             if pattern == GPT2:
-                taken = gpt2_window(text, place, classes, ends + 8 * count)
+                taken = gpt2_window(text, place, classes, masks, ends + 8 * count)
             elif pattern == CL100K:
-                taken = cl100k_window(text, place, classes, ends + 8 * count)
+                taken = cl100k_window(text, place, classes, masks, ends + 8 * count)
             else:
-                taken = o200k_window(text, place, classes, ends + 8 * count)
+                taken = o200k_window(text, place, classes, masks, ends + 8 * count)
         if taken == 0:
             if pattern == GPT2:
                 found = gpt2_end(text, place, end, classes)
@@ -169,7 +174,7 @@ def space_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def gpt2_window(text: int, place: int, classes: int, ends: int) -> int:
+def gpt2_window(text: int, place: int, classes: int, masks: int, ends: int) -> int:
     """Write the ends of the pre-tokens within one window; return how many are certain."""
     window = text + place
     one = np.uint64(1)
@@ -180,11 +185,11 @@ def gpt2_window(text: int, place: int, classes: int, ends: int) -> int:
     high = bytes_between(window, 128, 255)
     inner_spaces = np.uint64(0)
     if high:
-        upper, lower, letter, _, number, space, inner = masks_beyond_ascii(window, high, classes)
-        letters |= upper | lower | letter
-        numbers |= number
-        spaces |= space
-        inner_spaces = space & inner
+        inner = add_beyond_ascii(window, high, classes, masks)
+        letters |= mask_of(masks, UPPER) | mask_of(masks, LOWER) | mask_of(masks, LETTER)
+        numbers |= mask_of(masks, NUMBER)
+        spaces |= mask_of(masks, SPACE)
+        inner_spaces = mask_of(masks, SPACE) & inner
     others = ~(letters | numbers | spaces)
     same = letters & (letters << one) | numbers & (numbers << one) | others & (others << one)
     starts = ~spaces & ~same & ~(blanks << one)
@@ -207,11 +212,14 @@ def gpt2_window(text: int, place: int, classes: int, ends: int) -> int:
             starts &= ~((one << np.uint64(quote + 1)) | (one << np.uint64(quote + 2)))
             starts |= one << np.uint64(quote + size)
     starts &= (one << np.uint64(DECIDED + 1)) - np.uint64(2)
-    count = 0
-    while starts:
-        store_i64(ends + 8 * count, place + trailing_zeros(starts))
+    count = count_bits(starts)
+    # Always at least so many: leaving a loop after a number nobody can foresee costs more.
+    for number in range(USUAL):
+        store_i64(ends + 8 * number, place + trailing_zeros(starts))
         starts &= starts - one
-        count += 1
+    for number in range(USUAL, count):
+        store_i64(ends + 8 * number, place + trailing_zeros(starts))
+        starts &= starts - one
     return count
 
 
@@ -336,7 +344,7 @@ def cl100k_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def cl100k_window(text: int, place: int, classes: int, ends: int) -> int:
+def cl100k_window(text: int, place: int, classes: int, masks: int, ends: int) -> int:
     """Write the ends of the pre-tokens within one window; return how many are certain."""
     window = text + place
     letters = bytes_between(window, 97, 122) | bytes_between(window, 65, 90)
@@ -347,10 +355,10 @@ def cl100k_window(text: int, place: int, classes: int, ends: int) -> int:
     high = bytes_between(window, 128, 255)
     inner = np.uint64(0)
     if high:
-        upper, lower, letter, _, number, space, inner = masks_beyond_ascii(window, high, classes)
-        letters |= upper | lower | letter
-        numbers |= number
-        spaces |= space
+        inner = add_beyond_ascii(window, high, classes, masks)
+        letters |= mask_of(masks, UPPER) | mask_of(masks, LOWER) | mask_of(masks, LETTER)
+        numbers |= mask_of(masks, NUMBER)
+        spaces |= mask_of(masks, SPACE)
     others = ~(letters | numbers | spaces)
     count, at = 0, np.int64(0)
     while True:
@@ -454,7 +462,7 @@ def word_in(capitals: np.uint64, small: np.uint64, place: int) -> int:
 
 
 @inlined
-def o200k_window(text: int, place: int, classes: int, ends: int) -> int:
+def o200k_window(text: int, place: int, classes: int, masks: int, ends: int) -> int:
     """Write the ends of the pre-tokens within one window; return how many are certain."""
     window = text + place
     small = bytes_between(window, 97, 122)
@@ -468,14 +476,14 @@ def o200k_window(text: int, place: int, classes: int, ends: int) -> int:
     letters = small | capitals
     marks, inner = np.uint64(0), np.uint64(0)
     if high:
-        upper, lower, letter, marks, number, space, inner = masks_beyond_ascii(
-            window, high, classes
-        )
-        letters |= upper | lower | letter
-        small |= lower | letter | marks
-        capitals |= upper | letter | marks
-        numbers |= number
-        spaces |= space
+        inner = add_beyond_ascii(window, high, classes, masks)
+        marks = mask_of(masks, MARK)
+        both = mask_of(masks, LETTER) | marks
+        letters |= mask_of(masks, UPPER) | mask_of(masks, LOWER) | mask_of(masks, LETTER)
+        small |= mask_of(masks, LOWER) | both
+        capitals |= mask_of(masks, UPPER) | both
+        numbers |= mask_of(masks, NUMBER)
+        spaces |= mask_of(masks, SPACE)
     others = ~(letters | numbers | spaces)
     words = letters | marks
     count, at = 0, np.int64(0)

@@ -24,7 +24,7 @@ from hornbook.tokenizers.engine.machine import address_of
 from hornbook.tokenizers.engine.merging import EMPTY, ID_BITS, NONE, fill_joints, fill_pairs
 from hornbook.tokenizers.unicode_classes import class_table
 
-WORD_ENTRIES = 1 << 17
+WORD_LINES = 1 << 16
 PHRASE_ENTRIES = 1 << 16
 ARENA_BYTES = 1 << 23
 """One workspace has 4 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
@@ -108,14 +108,15 @@ class Workspace:
         self.address = address_of(self.block)
         self.ids = np.empty(1 << 12, dtype=np.uint32)
         self._kept: list[NDArray[Any]] = []
-        bits = max(WORD_ENTRIES.bit_length() - 1, (2 * tables.vocabulary_size).bit_length())
-        self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, 32)
+        bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
+        self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, 64)
         self._phrases = self._entries(
             fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16
         )
         self._keep(fields.ARENA, np.empty(ARENA_BYTES, dtype=np.uint8))
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
-        self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM, dtype=np.int64))
+        self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
+        self._keep(fields.KEYS, np.empty((fields.ENDS_ROOM + 1, 3), dtype=np.uint64))
         self._keep(fields.SCRATCH, np.empty(128, dtype=np.int32))
         for field in (fields.HEADS, fields.TAILS, fields.HEAP):
             self._keep(field, np.full(tables.vocabulary_size, -1, dtype=np.int32))
@@ -127,7 +128,9 @@ class Workspace:
 
     def _entries(self, field: int, shift: int, bits: int, width: int) -> NDArray[np.uint8]:
         """Make an empty cache of 2^bits entries at the beginning of a cache line."""
-        room = np.zeros(((1 << bits) + 8) * width + 64, dtype=np.uint8)
+        # Not np.zeros: NumPy asks for huge pages for what np.empty gives alone.
+        room = np.empty(((1 << bits) + 4) * width + 64, dtype=np.uint8)
+        room[:] = 0
         skipped = -address_of(room) % 64
         self.block[shift] = 64 - bits
         self._keep(field, room[skipped:])

@@ -32,6 +32,8 @@ from hornbook.tokenizers.engine.machine import (
     load_u8,
     load_u32,
     load_u64,
+    prefetch,
+    store_i64,
     store_u8,
     store_u32,
     store_u64,
@@ -46,6 +48,7 @@ from hornbook.tokenizers.engine.workspace import (
     ENDS,
     ENDS_ROOM,
     JOINTS,
+    KEYS,
     NEEDED,
     PATTERN,
     PHRASE_SHIFT,
@@ -62,7 +65,9 @@ WORD = 15
 PHRASE = 255
 """The longest that the cache of phrases holds [bytes]."""
 TRIES = 4
-"""In how many entries a word may stand."""
+"""In how many entries a phrase may stand."""
+KEY = 24
+"""How many bytes the key of a word takes: those of an entry, and the entry's address."""
 _INLINE = 4
 _ELSEWHERE = 15
 _ELSEWHERE_FROM = np.uint64(_ELSEWHERE << 60)
@@ -86,9 +91,12 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
         out: address of uint32 [room], which takes the ids.
         room: a pre-token needs room for one id a byte, and four more behind.
     """
-    ends, classes = field(workspace, ENDS), field(workspace, CLASSES)
-    pattern, masks = field(workspace, PATTERN), field(workspace, BYTE_MASKS)
-    words, shift = field(workspace, WORDS), np.uint64(field(workspace, WORD_SHIFT))
+    pattern, classes, ends = (
+        field(workspace, PATTERN),
+        field(workspace, CLASSES),
+        field(workspace, ENDS),
+    )
+    keys, words = field(workspace, KEYS), field(workspace, WORDS)
     arena_limit = field(workspace, ARENA_SIZE) * 7 // 8
     place, to = start, out
     while place < end:
@@ -97,43 +105,70 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
         if (to - out >> 2) + needed > room or field(workspace, ARENA_USED) > arena_limit:
             set_field(workspace, NEEDED, needed)
             break
+        make_keys(workspace, text, place, end, count)
         for number in range(count):
             stop = load_i64(ends + 8 * number)
-            size = stop - place
-            word = text + place
-            if size <= WORD and place + 16 <= end:
-                # The first entry of ``word_ids``, here once more: a call costs as much as a hit.
-                low = load_u64(word) & load_u64(masks + 16 * size)
-                high = load_u64(word + 8) & load_u64(masks + 16 * size + 8)
-                high |= np.uint64(size) << np.uint64(56)
-                entry = words + 32 * slot_of(low, high, shift)
-                found = load_u64(entry + 8)
-                if load_u64(entry) == low and is_entry(found, high):
-                    store_u64(to, load_u64(entry + 16))
-                    store_u64(to + 8, load_u64(entry + 24))
-                    to += np.int64(found >> np.uint64(60)) << 2
-                else:
-                    to += 4 * word_ids(workspace, word, size, end - place, to)
-            elif size <= WORD:
-                to += 4 * word_ids(workspace, word, size, end - place, to)
+            key = keys + KEY * number
+            entry = load_i64(key + 16)
+            found = load_u64(entry + 8)
+            # The first entry of ``word_ids``, here once more: a call costs as much as a hit.
+            if load_u64(entry) == load_u64(key) and is_entry(found, load_u64(key + 8)):
+                store_u64(to, load_u64(entry + 16))
+                store_u64(to + 8, load_u64(entry + 24))
+                to += np.int64(found >> np.uint64(60)) << 2
+            elif entry != words:
+                to += 4 * word_ids(workspace, text + place, stop - place, key, to)
             else:
-                to += 4 * phrase_ids(workspace, word, size, end - place, to)
+                to += 4 * phrase_ids(workspace, text + place, stop - place, end - place, to)
             place = stop
     set_field(workspace, PLACE, place)
     return (to - out) >> 2
 
 
-@kernel
-def encode_pre_token(workspace: int, text: int, size: int, readable: int, out: int) -> int:
-    """Encode one pre-token, however long; return how many ids were written.
+@inlined
+def make_keys(workspace: int, text: int, place: int, end: int, count: int) -> None:
+    """Write the key of each pre-token, and ask for the cache line where it may stand.
 
-    Args:
-        readable: how many bytes may be read from ``text`` on, at least ``size``.
-        out: address of uint32 [size + 4].
+    A key is the 16 bytes of an entry, and the entry's address. A pre-token that is too long has
+    the key 0 and the address of the whole cache, where nothing ever stands.
     """
-    if size <= WORD:
-        return word_ids(workspace, text, size, readable, out)
-    return phrase_ids(workspace, text, size, readable, out)
+    ends, masks = field(workspace, ENDS), field(workspace, BYTE_MASKS)
+    words, shift = field(workspace, WORDS), np.uint64(field(workspace, WORD_SHIFT))
+    key = field(workspace, KEYS)
+    for number in range(count):
+        stop = load_i64(ends + 8 * number)
+        size = stop - place
+        if size <= WORD:
+            if place + 16 <= end:
+                low = load_u64(text + place) & load_u64(masks + 16 * size)
+                high = load_u64(text + place + 8) & load_u64(masks + 16 * size + 8)
+            else:
+                low, high = last_bytes(text + place, size)
+            high |= np.uint64(size) << np.uint64(56)
+            entry = words + 64 * (slot_of(low, high, shift) + 1)
+            prefetch(entry)
+            store_u64(key, low)
+            store_u64(key + 8, high)
+            store_i64(key + 16, entry)
+        else:
+            store_u64(key, np.uint64(0))
+            store_u64(key + 8, np.uint64(0xFFFF))
+            store_i64(key + 16, words)
+        key += KEY
+        place = stop
+
+
+@inlined
+def last_bytes(text: int, size: int) -> tuple[np.uint64, np.uint64]:
+    """Return up to 15 bytes behind which nothing may be read, as two numbers."""
+    low, high = np.uint64(0), np.uint64(0)
+    for place in range(size):
+        byte = np.uint64(load_u8(text + place)) << np.uint64(8 * (place & 7))
+        if place < 8:
+            low |= byte
+        else:
+            high |= byte
+    return low, high
 
 
 @inlined
@@ -153,40 +188,41 @@ def is_entry(found: np.uint64, high: np.uint64) -> bool:
 
 
 @inlined
-def word_ids(workspace: int, text: int, size: int, readable: int, out: int) -> int:
-    """Write the ids of a pre-token of 1 to ``WORD`` bytes; return how many."""
-    if readable >= 16:
-        masks = field(workspace, BYTE_MASKS) + 16 * size
-        low = load_u64(text) & load_u64(masks)
-        high = load_u64(text + 8) & load_u64(masks + 8)
-    else:
-        low, high = np.uint64(0), np.uint64(0)
-        for place in range(size):
-            byte = np.uint64(load_u8(text + place)) << np.uint64(8 * (place & 7))
-            if place < 8:
-                low |= byte
-            else:
-                high |= byte
-    high |= np.uint64(size) << np.uint64(56)
-    slot = slot_of(low, high, np.uint64(field(workspace, WORD_SHIFT)))
-    home = field(workspace, WORDS) + 32 * slot
-    entry = home
-    for _ in range(TRIES):
+def word_ids(workspace: int, text: int, size: int, key: int, out: int) -> int:
+    """Write the ids of a pre-token of 1 to ``WORD`` bytes, whose key was made; return how many."""
+    low, high, entry = load_u64(key), load_u64(key + 8), load_i64(key + 16)
+    found = load_u64(entry + 8)
+    if load_u64(entry) == low and (found ^ high) << np.uint64(4) == np.uint64(0):
+        return entry_ids(workspace, entry, out)
+    if found != np.uint64(0):
+        # The first half is for what was asked for last: frequent words are found at once.
+        swap_halves(entry)
         found = load_u64(entry + 8)
         if load_u64(entry) == low and (found ^ high) << np.uint64(4) == np.uint64(0):
-            if found < _ELSEWHERE_FROM:
-                store_u64(out, load_u64(entry + 16))
-                store_u64(out + 8, load_u64(entry + 24))
-                return np.int64(found >> np.uint64(60))
-            return stored_ids(workspace, np.int64(load_u64(entry + 16)), out)
-        if found == np.uint64(0):
-            break
-        entry += 32
-    else:
-        entry = home + 32 * np.int64(low & np.uint64(TRIES - 1))
+            return entry_ids(workspace, entry, out)
     count = merge_any(workspace, text, size, out)
     remember_word(workspace, entry, low, high, out, count)
     return count
+
+
+@inlined
+def entry_ids(workspace: int, entry: int, out: int) -> int:
+    """Write the ids of an entry; return how many."""
+    found = load_u64(entry + 8)
+    if found < _ELSEWHERE_FROM:
+        store_u64(out, load_u64(entry + 16))
+        store_u64(out + 8, load_u64(entry + 24))
+        return np.int64(found >> np.uint64(60))
+    return stored_ids(workspace, load_i64(entry + 16), out)
+
+
+@inlined
+def swap_halves(entry: int) -> None:
+    """Exchange the two entries of a cache line."""
+    for place in range(0, 32, 8):
+        first = load_u64(entry + place)
+        store_u64(entry + place, load_u64(entry + 32 + place))
+        store_u64(entry + 32 + place, first)
 
 
 @inlined
@@ -295,6 +331,23 @@ def same_phrase(workspace: int, record: int, text: int, size: int) -> bool:
 
 
 @inlined
+def part_ids(workspace: int, text: int, size: int, readable: int, out: int) -> int:
+    """Write the ids of a part of up to ``WORD`` bytes; return how many."""
+    masks, key = field(workspace, BYTE_MASKS), field(workspace, KEYS) + KEY * ENDS_ROOM
+    if readable >= 16:
+        low = load_u64(text) & load_u64(masks + 16 * size)
+        high = load_u64(text + 8) & load_u64(masks + 16 * size + 8)
+    else:
+        low, high = last_bytes(text, size)
+    high |= np.uint64(size) << np.uint64(56)
+    slot = slot_of(low, high, np.uint64(field(workspace, WORD_SHIFT)))
+    store_u64(key, low)
+    store_u64(key + 8, high)
+    store_i64(key + 16, field(workspace, WORDS) + 64 * (slot + 1))
+    return word_ids(workspace, text, size, key, out)
+
+
+@inlined
 def parts_ids(workspace: int, text: int, size: int, readable: int, out: int) -> int:
     """Cut a pre-token where no token crosses, encode the parts, and return how many ids."""
     joints = field(workspace, JOINTS)
@@ -309,7 +362,7 @@ def parts_ids(workspace: int, text: int, size: int, readable: int, out: int) -> 
         if joined == 0:
             length = place - begin
             if length <= WORD:
-                to += 4 * word_ids(workspace, text + begin, length, readable - begin, to)
+                to += 4 * part_ids(workspace, text + begin, length, readable - begin, to)
             elif length <= SEGMENT:
                 to += 4 * merge_any(workspace, text + begin, length, to)
             else:
@@ -325,5 +378,5 @@ def fill_words(workspace: int, content: int, ends: np.ndarray, out: int) -> None
     for number in range(len(ends)):
         size = ends[number] - place
         if 0 < size <= WORD:
-            word_ids(workspace, content + place, size, 16, out)
+            part_ids(workspace, content + place, size, 16, out)
         place = ends[number]

@@ -34,17 +34,18 @@ from hornbook.tokenizers.engine.machine import load_i64, store_i64
     ARENA,  # uint8: what does not fit into an entry
     ARENA_SIZE,
     ARENA_USED,
-    ENDS,  # int64 [ENDS_ROOM]: the ends of pre-tokens that were just cut
+    ENDS,  # int64 [ENDS_ROOM + 8]: the ends of pre-tokens that were just cut, and room for masks
     SCRATCH,  # int32 [96]: the ids of a pre-token being merged, and what each pair makes
     HEADS,  # int32 [vocabulary]: for merge_long, the first place of each id that waits
     TAILS,  # int32 [vocabulary]: the last one
     HEAP,  # int32 [vocabulary]: the ids that wait
     PLACE,  # how far into the text the last call came
     NEEDED,  # how much room for ids it lacked
+    KEYS,  # uint64 [ENDS_ROOM + 1, 3]: where in the cache of words they are looked for
     FIELDS,
-) = range(26)
+) = range(27)
 
-ENDS_ROOM = 1024
+ENDS_ROOM = 256
 
 
 @inlined
