@@ -1,9 +1,10 @@
 """Token ids in, scores for the next token out; each family behind one contract.
 
 Read in this order: ``base`` (the contract and the idea of a state), ``bigram`` and
-``bigram_counts`` (the two smallest language models there are), then the transformer's
-parts as data meets them: ``positions``, ``norms``, ``attention`` with its ``kv_cache``,
-``feedforward``, and ``transformer``, which puts them together.
+``bigram_counts`` (the two smallest language models there are), ``recurrent`` (plain RNN, GRU
+and LSTM), then the transformer's parts as data meets them: ``positions``, ``norms``,
+``attention`` with its ``kv_cache``, ``feedforward``, and ``transformer``, which puts them
+together.
 """
 
 from typing import Annotated
@@ -14,16 +15,25 @@ from hornbook.models.base import LanguageModel, State
 from hornbook.models.bigram import Bigram, BigramConfig
 from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
 from hornbook.models.kv_cache import KVCache
+from hornbook.models.recurrent import (
+    GRUConfig,
+    LSTMConfig,
+    Recurrent,
+    RecurrentConfig,
+    RecurrentState,
+    RNNConfig,
+)
 from hornbook.models.transformer import Transformer, TransformerConfig
 
 ModelConfig = Annotated[
-    BigramCountsConfig | BigramConfig | TransformerConfig, Field(discriminator="kind")
+    BigramCountsConfig | BigramConfig | RecurrentConfig | TransformerConfig,
+    Field(discriminator="kind"),
 ]
 """The settings of any model; ``kind`` says which."""
 
 
 def build_model(
-    config: BigramCountsConfig | BigramConfig | TransformerConfig,
+    config: BigramCountsConfig | BigramConfig | RecurrentConfig | TransformerConfig,
     *,
     vocab_size: int,
     context_length: int,
@@ -42,6 +52,8 @@ def build_model(
     model: LanguageModel
     if isinstance(config, TransformerConfig):
         model = Transformer(config, vocab_size=vocab_size, context_length=context_length)
+    elif isinstance(config, RecurrentConfig):
+        model = Recurrent(config, vocab_size=vocab_size)
     elif isinstance(config, BigramConfig):
         model = Bigram(config, vocab_size=vocab_size)
     else:
@@ -55,9 +67,15 @@ __all__ = [
     "BigramConfig",
     "BigramCounts",
     "BigramCountsConfig",
+    "GRUConfig",
     "KVCache",
+    "LSTMConfig",
     "LanguageModel",
     "ModelConfig",
+    "RNNConfig",
+    "Recurrent",
+    "RecurrentConfig",
+    "RecurrentState",
     "State",
     "Transformer",
     "TransformerConfig",
