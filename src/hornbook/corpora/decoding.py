@@ -13,6 +13,10 @@ Errors = Literal["strict", "replace"]
 
 BYTE_ORDER_MARK = "\ufeff"
 
+_STRETCH = 1 << 16
+"""How much is decoded at once only to see whether it can be: what is made stays in the
+processor's cache, which is twice as fast as a MiB at a time [bytes]."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -45,14 +49,55 @@ def decode(chunks: Iterable[bytes], name: str, errors: Errors = "strict") -> Ite
             yield text
 
 
-def invalid_utf8(name: str, error: UnicodeDecodeError, start: int) -> CorpusError:
+_READ_ALL_THE_SAME = (
+    "corpus.errors=replace reads it all the same, with U+FFFD in place of what cannot be decoded"
+)
+
+
+def checked_utf8(
+    chunks: Iterable[bytes], name: str, otherwise: str = _READ_ALL_THE_SAME
+) -> Iterator[bytes]:
+    """Yield chunks as they are, or refuse the first byte that is not UTF-8.
+
+    Args:
+        chunks: bytes in any pieces; a character may be cut.
+        name: what the bytes come from.
+        otherwise: what a person can do who wants such bytes read all the same.
+
+    >>> list(checked_utf8([b"caf\\xc3", b"\\xa9"], "menu.txt"))
+    [b'caf\\xc3', b'\\xa9']
+
+    Raises:
+        CorpusError: names the byte's offset, as ``decode`` does.
+    """
+    pending = b""  # the beginning of a character that the next chunk completes
+    offset = 0
+    for chunk in chunks:
+        view = memoryview(pending + chunk if pending else chunk)
+        place = 0
+        try:
+            while used := codecs.utf_8_decode(view[place : place + _STRETCH], "strict", False)[1]:
+                place += used
+        except UnicodeDecodeError as error:
+            raise invalid_utf8(name, error, offset + place, otherwise) from None
+        pending = bytes(view[place:])
+        offset += place
+        yield chunk
+    try:
+        pending.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise invalid_utf8(name, error, offset, otherwise) from None
+
+
+def invalid_utf8(
+    name: str, error: UnicodeDecodeError, start: int, otherwise: str = _READ_ALL_THE_SAME
+) -> CorpusError:
     """Describe a decoding error in bytes that begin at offset ``start`` of ``name``."""
     offset = start + error.start
     return CorpusError(
         f"{name}: not UTF-8 text: {error.reason} at byte {offset} "
         f"(0x{error.object[error.start]:02x}, counted from 0). If this file is text in another "
-        "encoding, convert it to UTF-8; corpus.errors=replace reads it all the same, with "
-        "U+FFFD in place of what cannot be decoded."
+        f"encoding, convert it to UTF-8; {otherwise}."
     )
 
 

@@ -1,20 +1,32 @@
 """Token ids in, batches out: by index, shuffled without memory, resumable to the example.
 
 Read in this order: ``array_file`` (arrays on disk with a header and a checksum),
+``file_encoding`` (one text file into such an array, and back),
 ``token_store`` (all tokens of a corpus, memory-mapped), ``tokenization`` (text into a
 store, reused by fingerprint), ``windows`` (an index into (line, start, stop)), ``order``
 (the stateless shuffle), ``batches`` (windows gathered into tensors).
+
+Only ``batches`` needs PyTorch, so it is imported at its first use: encoding a file needs none.
 """
 
-from hornbook.data.batches import Batch, EvaluationBatches, TrainingBatches
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hornbook.data.file_encoding import EncodedFile, decoded_chunks, encode_file
 from hornbook.data.order import ExampleOrder
 from hornbook.data.token_store import TokenSequence, TokenStore
 from hornbook.data.tokenization import build_token_store, cached_token_store, store_fingerprint
 from hornbook.data.windows import DataConfig, StreamWindows, Window
 
+if TYPE_CHECKING:
+    from hornbook.data.batches import Batch, EvaluationBatches, TrainingBatches
+
 __all__ = [
     "Batch",
     "DataConfig",
+    "EncodedFile",
     "EvaluationBatches",
     "ExampleOrder",
     "StreamWindows",
@@ -24,5 +36,15 @@ __all__ = [
     "Window",
     "build_token_store",
     "cached_token_store",
+    "decoded_chunks",
+    "encode_file",
     "store_fingerprint",
 ]
+
+_NEED_TORCH = {"Batch", "EvaluationBatches", "TrainingBatches"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module 'hornbook.data' has no attribute {name!r}")
+    return getattr(import_module("hornbook.data.batches"), name)

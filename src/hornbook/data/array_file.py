@@ -2,31 +2,47 @@
 
     offset  bytes  what
          0      8  magic, b"HORNBOOK"
-         8      4  version of this format, 1
+         8      4  version of this format, 2
         12      4  bytes a number takes: 2, 4 or 8 (unsigned, little-endian)
         16      8  how many numbers follow
-        24     32  SHA-256 of everything after the header
-        56      8  zero
+        24      4  CRC-32 of everything after the header; version 1: the 32 bytes of its SHA-256
+        28     36  zero
 
 The file is written in one pass and bounded memory, and read through a memory map, so a
 hundred gigabytes open as quickly as a hundred bytes.
+
+The checksum is there to notice damage, not forgery: whoever can change the numbers can change
+the header. For the tokens of 100 MB of text, SHA-256 takes 0.23 s on a processor without
+instructions for it, more than reading, checking and writing together; CRC-32 takes 0.03 s.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hornbook.durable import ASIDE, sync_file, sync_folder
 from hornbook.errors import DataError
 
 MAGIC = b"HORNBOOK"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<8sIIQ32s8x")
 DTYPES: dict[int, np.dtype] = {2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
+
+_AT_ONCE = 1 << 20
+"""How much is read at once to compare a checksum [bytes]."""
+_UNSYNCED = 1 << 24
+"""How much is written before it is flushed to the disk, so that the end need not wait [bytes]."""
 
 
 class ArrayWriter:
@@ -41,30 +57,58 @@ class ArrayWriter:
         self.path = path
         self.count = 0
         self._dtype = DTYPES[width]
-        self._digest = hashlib.sha256()
+        self._checksum = 0
+        self._unsynced = 0
         self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
         self._file.write(bytes(HEADER.size))
 
     def append(self, numbers: NDArray[np.integer]) -> None:
         """Write ``numbers`` ([count], any integer dtype, all within the width)."""
         payload = np.ascontiguousarray(numbers, dtype=self._dtype).data
-        self._digest.update(payload)
+        self._checksum = zlib.crc32(payload, self._checksum)
         self._file.write(payload)
         self.count += len(numbers)
+        self._unsynced += payload.nbytes
+        if self._unsynced >= _UNSYNCED:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._unsynced = 0
 
-    def close(self) -> str:
-        """Complete the header and return the payload's SHA-256 in hexadecimal."""
-        header = HEADER.pack(
-            MAGIC, VERSION, self._dtype.itemsize, self.count, self._digest.digest()
-        )
+    def close(self) -> None:
+        """Complete the header."""
+        checksum = self._checksum.to_bytes(4, "little")
+        header = HEADER.pack(MAGIC, VERSION, self._dtype.itemsize, self.count, checksum)
         self._file.seek(0)
         self._file.write(header)
         self._file.close()
-        return self._digest.hexdigest()
 
     def abandon(self) -> None:
         """Close the file without completing it; it cannot be opened afterwards."""
         self._file.close()
+
+
+@contextmanager
+def durable_array(path: Path, width: int) -> Iterator[ArrayWriter]:
+    """Yield the writer of one array file, which becomes ``path`` on success, in one rename.
+
+    On any exception nothing is left behind, and what stood at ``path`` stays.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    aside = path.with_name(f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}")
+    writer = ArrayWriter(aside, width)
+    try:
+        yield writer
+        writer.close()
+        sync_file(aside)
+        os.replace(aside, path)
+    except BaseException:
+        with suppress(OSError):  # a full disk would say so once more
+            writer.abandon()
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def open_array(path: Path) -> NDArray[np.unsignedinteger]:
@@ -77,7 +121,8 @@ def open_array(path: Path) -> NDArray[np.unsignedinteger]:
         DataError: when the file is missing, no array file, or shorter or longer than its
             header says.
     """
-    dtype, count, _ = _read_header(path)
+    header = _read_header(path)
+    dtype, count = header.dtype, header.length
     size = path.stat().st_size
     if size != HEADER.size + count * dtype.itemsize:
         raise DataError(
@@ -95,18 +140,34 @@ def verify_array(path: Path) -> None:
     Raises:
         DataError: when the content differs from what was written.
     """
-    _, _, expected = _read_header(path)
+    header = _read_header(path)
     with open(path, "rb") as file:
         file.seek(HEADER.size)
-        found = hashlib.file_digest(file, "sha256").digest()
+        if header.version == 1:
+            found = hashlib.file_digest(file, "sha256").digest()
+        else:
+            checksum = 0
+            while payload := file.read(_AT_ONCE):
+                checksum = zlib.crc32(payload, checksum)
+            found = checksum.to_bytes(4, "little")
+    expected = header.checksum
     if found != expected:
         raise DataError(
-            f"{path}: the checksum is {found.hex()[:12]}… but {expected.hex()[:12]}… was written; "
+            f"{path}: the checksum is {found.hex()[:12]} but {expected.hex()[:12]} was written; "
             "the file is damaged."
         )
 
 
-def _read_header(path: Path) -> tuple[np.dtype, int, bytes]:
+class _Header(NamedTuple):
+    """What the first 64 bytes say; the checksum has 4 bytes, and 32 in version 1."""
+
+    version: int
+    dtype: np.dtype
+    length: int
+    checksum: bytes
+
+
+def _read_header(path: Path) -> _Header:
     try:
         with open(path, "rb") as file:
             raw = file.read(HEADER.size)
@@ -122,4 +183,4 @@ def _read_header(path: Path) -> tuple[np.dtype, int, bytes]:
         )
     if width not in DTYPES:
         raise DataError(f"{path}: its header names numbers of {width} bytes; it is damaged.")
-    return DTYPES[width], count, checksum
+    return _Header(version, DTYPES[width], count, checksum if version == 1 else checksum[:4])
