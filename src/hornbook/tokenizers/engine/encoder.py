@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoding import encode, fill_words
+from hornbook.tokenizers.engine.encoding import ENTRY, SPARE, encode, fill_words
 from hornbook.tokenizers.engine.machine import address_of
-from hornbook.tokenizers.engine.merging import EMPTY, ID_BITS, NONE, fill_joints, fill_pairs
+from hornbook.tokenizers.engine.merging import EMPTY, ID_BITS, NONE, SHORT, fill_joints, fill_pairs
 from hornbook.tokenizers.unicode_classes import class_table
 
-WORD_LINES = 1 << 16
+WORD_ENTRIES = 1 << 18
 PHRASE_ENTRIES = 1 << 16
 ARENA_BYTES = 1 << 23
 """One workspace has 4 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
@@ -108,8 +108,8 @@ class Workspace:
         self.address = address_of(self.block)
         self.ids = np.empty(1 << 12, dtype=np.uint32)
         self._kept: list[NDArray[Any]] = []
-        bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
-        self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, 64)
+        bits = max(WORD_ENTRIES.bit_length() - 1, tables.vocabulary_size.bit_length())
+        self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, ENTRY)
         self._phrases = self._entries(
             fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16
         )
@@ -117,7 +117,7 @@ class Workspace:
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
         self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
         self._keep(fields.KEYS, np.empty((fields.ENDS_ROOM + 1, 3), dtype=np.uint64))
-        self._keep(fields.SCRATCH, np.empty(128, dtype=np.int32))
+        self._keep(fields.SCRATCH, np.empty(2 * SHORT, dtype=np.int32))
         for field in (fields.HEADS, fields.TAILS, fields.HEAP):
             self._keep(field, np.full(tables.vocabulary_size, -1, dtype=np.int32))
         fill_words(self.address, address_of(tables.content), tables.ends, address_of(self.ids))
@@ -129,9 +129,9 @@ class Workspace:
     def _entries(self, field: int, shift: int, bits: int, width: int) -> NDArray[np.uint8]:
         """Make an empty cache of 2^bits entries at the beginning of a cache line."""
         # Not np.zeros: NumPy asks for huge pages for what np.empty gives alone.
-        room = np.empty(((1 << bits) + 4) * width + 64, dtype=np.uint8)
+        room = np.empty(((1 << bits) + 4) * width + 128, dtype=np.uint8)
         room[:] = 0
-        skipped = -address_of(room) % 64
+        skipped = -address_of(room) % 128
         self.block[shift] = 64 - bits
         self._keep(field, room[skipped:])
         return room
@@ -181,7 +181,7 @@ class Encoder:
         end = len(content)
         text = address_of(np.frombuffer(content, dtype=np.uint8)) if end else 0
         # One id a byte always suffices; for long texts that would be far too much.
-        room = end + 4 if end <= 1 << 14 else end // 3 + 4096
+        room = end + SPARE if end <= 1 << 14 else end // 3 + 4096
         ids = np.empty(room, dtype=np.uint32)
         count = place = 0
         while place < end:

@@ -60,15 +60,19 @@ from hornbook.tokenizers.engine.workspace import (
     set_field,
 )
 
+SPARE = 12
+"""How many ids more than there are may be written over."""
 WORD = 15
 """The longest pre-token that the cache of words holds [bytes]."""
 PHRASE = 255
 """The longest that the cache of phrases holds [bytes]."""
 TRIES = 4
 """In how many entries a phrase may stand."""
+ENTRY = 64
+"""How many bytes an entry of the cache of words takes: a cache line."""
 KEY = 24
 """How many bytes the key of a word takes: those of an entry, and the entry's address."""
-_INLINE = 4
+_INLINE = 12
 _ELSEWHERE = 15
 _ELSEWHERE_FROM = np.uint64(_ELSEWHERE << 60)
 
@@ -89,7 +93,7 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
         start: where a pre-token begins.
         end: where the text ends.
         out: address of uint32 [room], which takes the ids.
-        room: a pre-token needs room for one id a byte, and four more behind.
+        room: a pre-token needs room for one id a byte, and ``SPARE`` more behind.
     """
     pattern, classes, ends = (
         field(workspace, PATTERN),
@@ -101,7 +105,7 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
     place, to = start, out
     while place < end:
         count = cut(pattern, text, place, end, classes, ends, ENDS_ROOM)
-        needed = load_i64(ends + 8 * (count - 1)) - place + 4
+        needed = load_i64(ends + 8 * (count - 1)) - place + SPARE
         if (to - out >> 2) + needed > room or field(workspace, ARENA_USED) > arena_limit:
             set_field(workspace, NEEDED, needed)
             break
@@ -113,9 +117,12 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
             found = load_u64(entry + 8)
             # The first entry of ``word_ids``, here once more: a call costs as much as a hit.
             if load_u64(entry) == load_u64(key) and is_entry(found, load_u64(key + 8)):
+                ids = np.int64(found >> np.uint64(60))
                 store_u64(to, load_u64(entry + 16))
                 store_u64(to + 8, load_u64(entry + 24))
-                to += np.int64(found >> np.uint64(60)) << 2
+                if ids > 4:
+                    copy_more(entry + 32, to + 16)
+                to += ids << 2
             elif entry != words:
                 to += 4 * word_ids(workspace, text + place, stop - place, key, to)
             else:
@@ -145,7 +152,7 @@ def make_keys(workspace: int, text: int, place: int, end: int, count: int) -> No
             else:
                 low, high = last_bytes(text + place, size)
             high |= np.uint64(size) << np.uint64(56)
-            entry = words + 64 * (slot_of(low, high, shift) + 1)
+            entry = words + ENTRY * (slot_of(low, high, shift) + 2)
             prefetch(entry)
             store_u64(key, low)
             store_u64(key + 8, high)
@@ -195,8 +202,8 @@ def word_ids(workspace: int, text: int, size: int, key: int, out: int) -> int:
     if load_u64(entry) == low and (found ^ high) << np.uint64(4) == np.uint64(0):
         return entry_ids(workspace, entry, out)
     if found != np.uint64(0):
-        # The first half is for what was asked for last: frequent words are found at once.
-        swap_halves(entry)
+        # What was asked for last stands in the first entry: frequent words are found at once.
+        swap_with_neighbour(entry)
         found = load_u64(entry + 8)
         if load_u64(entry) == low and (found ^ high) << np.uint64(4) == np.uint64(0):
             return entry_ids(workspace, entry, out)
@@ -212,17 +219,26 @@ def entry_ids(workspace: int, entry: int, out: int) -> int:
     if found < _ELSEWHERE_FROM:
         store_u64(out, load_u64(entry + 16))
         store_u64(out + 8, load_u64(entry + 24))
+        copy_more(entry + 32, out + 16)
         return np.int64(found >> np.uint64(60))
     return stored_ids(workspace, load_i64(entry + 16), out)
 
 
 @inlined
-def swap_halves(entry: int) -> None:
-    """Exchange the two entries of a cache line."""
+def copy_more(source: int, target: int) -> None:
+    """Copy the eight ids behind the first four."""
     for place in range(0, 32, 8):
+        store_u64(target + place, load_u64(source + place))
+
+
+@inlined
+def swap_with_neighbour(entry: int) -> None:
+    """Exchange an entry with the other one of two that stand side by side."""
+    neighbour = entry ^ ENTRY
+    for place in range(0, ENTRY, 8):
         first = load_u64(entry + place)
-        store_u64(entry + place, load_u64(entry + 32 + place))
-        store_u64(entry + 32 + place, first)
+        store_u64(entry + place, load_u64(neighbour + place))
+        store_u64(neighbour + place, first)
 
 
 @inlined
@@ -233,6 +249,7 @@ def remember_word(
     if count <= _INLINE:
         store_u64(entry + 16, load_u64(ids))
         store_u64(entry + 24, load_u64(ids + 8))
+        copy_more(ids + 16, entry + 32)
         store_u64(entry, low)
         store_u64(entry + 8, high | np.uint64(count) << np.uint64(60))
         return
@@ -343,7 +360,7 @@ def part_ids(workspace: int, text: int, size: int, readable: int, out: int) -> i
     slot = slot_of(low, high, np.uint64(field(workspace, WORD_SHIFT)))
     store_u64(key, low)
     store_u64(key + 8, high)
-    store_i64(key + 16, field(workspace, WORDS) + 64 * (slot + 1))
+    store_i64(key + 16, field(workspace, WORDS) + ENTRY * (slot + 2))
     return word_ids(workspace, text, size, key, out)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils  # noqa: F401 - makes the intrinsics' builders complete
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 WINDOW = 64
@@ -113,6 +113,28 @@ store_u32: Any = _storing(types.uint32, 32)
 store_i32: Any = _storing(types.int32, 32)
 store_u64: Any = _storing(types.uint64, 64)
 store_i64: Any = _storing(types.int64, 64)
+
+
+def _lowest_of(count: int) -> Any:
+    @intrinsic
+    def lowest(typingctx: Any, address: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            vector = ir.VectorType(ir.IntType(32), count)
+            numbers = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()))
+            numbers.align = 1
+            kind = ir.FunctionType(ir.IntType(32), [vector])
+            name = f"llvm.vector.reduce.umin.v{count}i32"
+            function = cgutils.get_or_insert_function(builder.module, kind, name)
+            return builder.zext(builder.call(function, [numbers]), _MASK)
+
+        return types.int64(types.int64), emit
+
+    return lowest
+
+
+# The lowest of 16 or 64 uint32 at an address, as int64.
+lowest_of_16: Any = _lowest_of(16)
+lowest_of_64: Any = _lowest_of(64)
 
 
 @intrinsic

@@ -5,8 +5,10 @@ Three ways, all with the result of ``bpe_reference.encode_word``:
 1. ``joints`` says which two bytes never stand side by side inside any token. No merge crosses
    such a place, so a long pre-token is cut there first. In Chinese under GPT-2's vocabulary that
    leaves single characters.
-2. ``merge_short``, up to 48 bytes: what each pair would become stands beside it; the lowest is
-   taken, the rest moves up. Quadratic, and the fastest there is for so few.
+2. ``merge_short``, up to 64 bytes: what each pair would become stands in one row of numbers, and
+   one instruction finds the lowest of 16. Nothing moves; a mask of 64 bits says which bytes still
+   begin a token. (Tried before: a loop that finds the lowest, and moves the rest up; three times
+   slower, for it leaves three loops at every merge after a number nobody can foresee.)
 3. ``merge_long``: merges only make ids greater than the two they join, so the ids to be made can
    be gone through in ascending order. Every pair is born in the pass that makes its newer half,
    from left to right: the list of its places is then complete and sorted, and never changes
@@ -26,13 +28,17 @@ import numpy as np
 
 from hornbook.kernels import inlined, kernel
 from hornbook.tokenizers.engine.machine import (
+    leading_zeros,
     load_i32,
     load_u8,
     load_u32,
     load_u64,
+    lowest_of_16,
+    lowest_of_64,
     store_i32,
     store_u32,
     store_u64,
+    trailing_zeros,
 )
 from hornbook.tokenizers.engine.workspace import (
     BYTE_IDS,
@@ -49,7 +55,7 @@ from hornbook.tokenizers.engine.workspace import (
     field,
 )
 
-SHORT = 48
+SHORT = 64
 """Up to so many bytes ``merge_short`` merges."""
 
 SEGMENT = 2048
@@ -57,6 +63,9 @@ SEGMENT = 2048
 
 NONE = np.int64(0x3FFFFF)
 """No token; greater than every id."""
+
+NOTHING = np.uint32(0xFFFFFFFF)
+"""In a row of what pairs make: no pair begins here."""
 
 ID_BITS = 20
 """Ids have to fit in so many bits, for two ids and the id they make to fit in one word."""
@@ -124,42 +133,54 @@ def merged_pair(workspace: int, left: int, right: int) -> int:
 
 @inlined
 def merge_short(workspace: int, text: int, size: int, out: int) -> int:
-    """Merge 2 to ``SHORT`` bytes; write their ids as uint32 and return how many."""
-    byte_ids = field(workspace, BYTE_IDS)
-    byte_pairs = field(workspace, BYTE_PAIRS)
+    """Merge 2 to ``SHORT`` bytes; write their ids as uint32 and return how many.
+
+    What the token at a place makes with the next one stands in ``made``, times 64, plus the
+    place: so the lowest number is the first of the pairs to be merged next.
+    """
+    byte_ids, byte_pairs = field(workspace, BYTE_IDS), field(workspace, BYTE_PAIRS)
     ids = field(workspace, SCRATCH)
     made = ids + 4 * SHORT
+    lanes = 16 if size <= 16 else SHORT
     byte = np.int64(load_u8(text))
     for place in range(size - 1):
         following = np.int64(load_u8(text + place + 1))
         store_i32(ids + 4 * place, load_i32(byte_ids + 4 * byte))
-        store_i32(made + 4 * place, load_i32(byte_pairs + 4 * (byte << 8 | following)))
+        pair = np.int64(load_i32(byte_pairs + 4 * (byte << 8 | following)))
+        store_u32(made + 4 * place, np.uint32(pair << 6 | place))
         byte = following
     store_i32(ids + 4 * (size - 1), load_i32(byte_ids + 4 * byte))
-    left = size
-    while left > 1:
-        best, at = NONE, np.int64(0)
-        for place in range(left - 1):
-            candidate = np.int64(load_i32(made + 4 * place))
-            if candidate < best:
-                best, at = candidate, place
-        if best == NONE:
+    for place in range(size - 1, lanes):
+        store_u32(made + 4 * place, NOTHING)
+    one = np.uint64(1)
+    begins = ~np.uint64(0) >> np.uint64(64 - size)
+    while True:
+        lowest = lowest_of_16(made) if lanes == 16 else lowest_of_64(made)
+        new_id, place = lowest >> 6, lowest & 63
+        if new_id >= NONE:
             break
-        store_i32(ids + 4 * at, np.int32(best))
-        left -= 1
-        for place in range(at + 1, left):
-            store_i32(ids + 4 * place, load_i32(ids + 4 * (place + 1)))
-        for place in range(at, left - 1):
-            store_i32(made + 4 * place, load_i32(made + 4 * (place + 1)))
-        if at > 0:
-            before = np.int64(load_i32(ids + 4 * (at - 1)))
-            store_i32(made + 4 * (at - 1), np.int32(merged_pair(workspace, before, best)))
-        if at < left - 1:
-            after = np.int64(load_i32(ids + 4 * (at + 1)))
-            store_i32(made + 4 * at, np.int32(merged_pair(workspace, best, after)))
-    for place in range(left):
-        store_u32(out + 4 * place, load_u32(ids + 4 * place))
-    return left
+        middle = trailing_zeros(begins & (~one << np.uint64(place)))
+        begins &= ~(one << np.uint64(middle))
+        store_i32(ids + 4 * place, np.int32(new_id))
+        store_u32(made + 4 * middle, NOTHING)
+        after = begins & (~one << np.uint64(place))
+        pair = NONE
+        if after:
+            right = np.int64(load_i32(ids + 4 * trailing_zeros(after)))
+            pair = merged_pair(workspace, new_id, right)
+        store_u32(made + 4 * place, np.uint32(pair << 6 | place))
+        before = begins & ((one << np.uint64(place)) - one)
+        if before:
+            place = np.int64(63) - leading_zeros(before)
+            left = np.int64(load_i32(ids + 4 * place))
+            pair = merged_pair(workspace, left, new_id)
+            store_u32(made + 4 * place, np.uint32(pair << 6 | place))
+    count = np.int64(0)
+    while begins:
+        store_u32(out + 4 * count, load_u32(ids + 4 * trailing_zeros(begins)))
+        begins &= begins - one
+        count += 1
+    return count
 
 
 @inlined
