@@ -4,7 +4,8 @@ Read in this order: ``array_file`` (arrays on disk with a header and a checksum)
 ``file_encoding`` (one text file into such an array, and back),
 ``token_store`` (all tokens of a corpus, memory-mapped), ``tokenization`` (text into a
 store, reused by fingerprint), ``windows`` (an index into (line, start, stop)), ``order``
-(the stateless shuffle), ``batches`` (windows gathered into tensors).
+(the stateless shuffle), ``positions`` (what a position means), ``batches``
+(windows gathered into tensors).
 
 Only ``batches`` needs PyTorch, so it is imported at its first use: encoding a file needs none.
 """
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from hornbook.data.file_encoding import EncodedFile, decoded_chunks, encode_file
 from hornbook.data.order import ExampleOrder
-from hornbook.data.token_store import TokenSequence, TokenStore
+from hornbook.data.positions import Positions
+from hornbook.data.token_store import LineIds, TokenSequence, TokenStore
 from hornbook.data.tokenization import build_token_store, cached_token_store, store_fingerprint
-from hornbook.data.windows import DataConfig, StreamWindows, Window
+from hornbook.data.windows import DataConfig, LineWindows, StreamWindows, Window
 
 if TYPE_CHECKING:
     from hornbook.data.batches import Batch, EvaluationBatches, TrainingBatches
@@ -29,6 +31,9 @@ __all__ = [
     "EncodedFile",
     "EvaluationBatches",
     "ExampleOrder",
+    "LineIds",
+    "LineWindows",
+    "Positions",
     "StreamWindows",
     "TokenSequence",
     "TokenStore",

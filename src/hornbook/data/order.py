@@ -83,11 +83,16 @@ def _feistel(values: NDArray[np.uint64], half_bits: int, key: int) -> NDArray[np
     left, right = values >> shift, values & mask
     for number in range(_ROUNDS):
         round_key = np.uint64(stream_seed(key, "round", number))
-        left, right = right, left ^ (_mix(right + round_key) & mask)
+        left, right = right, left ^ (mixed_bits(right + round_key) & mask)
     return (left << shift) | right
 
 
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scatter numbers over 64 bits, one-to-one (the finisher of splitmix64).
+
+    >>> mixed_bits(np.array([0, 1], dtype=np.uint64)).tolist()
+    [0, 6238072747940578789]
+    """
     for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
         values = (values ^ (values >> np.uint64(shift))) * np.uint64(multiplier)
     return values ^ (values >> np.uint64(31))

@@ -82,7 +82,14 @@ class TokenSequence:
         """
         if len(starts) and (int(starts.min()) < 0 or int(starts.max()) + length > len(self)):
             raise IndexError(f"a slice of {length} tokens leaves the sequence of {len(self)}")
-        places = starts[:, None] + np.arange(length, dtype=np.int64)
+        return self.take(starts[:, None] + np.arange(length, dtype=np.int64))
+
+    def take(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The token at each place: any shape of indices below ``len`` to ``int64`` of that shape.
+
+        Raises:
+            IndexError: when a place lies beyond the sequence.
+        """
         if len(self._shards) == 1:
             return self._shards[0][places].astype(np.int64)
         # A slice may cross a border, so each token finds its own shard.
@@ -98,6 +105,19 @@ class TokenSequence:
         return self.gather(np.array([start], dtype=np.int64), stop - start)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class LineIds:
+    """The ids of a line that are not in the store: they are added when windows are gathered.
+
+    Attributes:
+        start: stands before the first token of every line; the end token is in the store.
+        pad: stands where a window reaches over an end of its line.
+    """
+
+    start: int
+    pad: int
+
+
 @dataclass(frozen=True)
 class TokenStore:
     """A folder of tokens, opened; see the module's text for what lies in it.
@@ -107,12 +127,15 @@ class TokenStore:
         description: the content of ``store.json``.
         training: the tokens that train.
         validation: the tokens held back.
+        line_ids: the tokenizer's ids around a line, or ``None`` where no tokenizer is at hand;
+            windows by line need them.
     """
 
     folder: Path
     description: dict
     training: TokenSequence
     validation: TokenSequence
+    line_ids: LineIds | None = None
 
     @classmethod
     def open(cls, folder: Path) -> TokenStore:

@@ -13,6 +13,19 @@ targets are the same tokens shifted by one, so the last window must leave one to
     window 1                                          x            2 3 4 5
                                                       y              3 4 5 6
     count = (8 - 4 - 1) // 2 + 1 = 2
+
+The other strategies stay within one line ``<s> t1 … tn </s>``, which is a document of the
+store. A window may reach over either end of its line; what lies outside is padding. Example
+j of a line of L tokens starts at ``first + j``, for ``count`` values of j:
+
+    strategy        first                         count
+    left_padded     1 - C                         L - 1
+    slide_through   1 - C                         L + C - 2
+    full            0      if L > C else L - C    L - C if L > C else max(C - L, 1)
+    first_full      0                             L - C if L > C else 1
+
+with C for the context length. A stride of k takes every k-th of them and always the last,
+``ceil((count - 1) / k) + 1`` in all, so that the end of a line is learned at any stride.
 """
 
 from __future__ import annotations
@@ -25,19 +38,35 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from hornbook.data.positions import PositionMeaning
 from hornbook.errors import DataError, Problem
 from hornbook.settings import Settings
+
+LineStrategy = Literal["left_padded", "slide_through", "full", "first_full"]
+"""The ways to cut windows out of one line at a time."""
+
+_LINES_AT_ONCE = 1 << 16
+"""Lines whose counts are summed in one go: 64 thousand need a few MiB for a moment."""
 
 
 class DataConfig(Settings):
     """How token ids become training examples."""
 
-    windows: Literal["stream"] = "stream"
-    """How the tokens are cut into examples: stream joins all documents by the end token."""
+    windows: Literal["stream", "left_padded", "slide_through", "full", "first_full"] = "stream"
+    """How the tokens are cut into examples. stream: all documents joined by the end token. The
+    others stay within one line, which is a document (see corpus.separate_by). left_padded: up to
+    every token of the line. slide_through: on until the line has left the window. full: only
+    full windows; a short line moves through the window. first_full: from the first full window
+    on; a short line is one example."""
 
     stride: int = Field(default=0, ge=0)
-    """How far one window starts after the one before; 0 means one context length, so that
-    windows do not overlap [tokens]."""
+    """How far one window starts after the one before; 0 means one context length for stream, so
+    that windows do not overlap, and 1 for the strategies by line [tokens]."""
+
+    positions: PositionMeaning = "window"
+    """What the position of a token means. window: its place in the window, counted from the first
+    real token. line: its place in the line, wherever the window stands. random: its place in the
+    window plus an offset that is drawn for each example."""
 
     def conflicts_with_context(self, context_length: int) -> Iterator[Problem]:
         """Yield a problem when the stride would leave tokens out between windows."""
@@ -49,10 +78,17 @@ class DataConfig(Settings):
                 str(self.stride),
             )
 
+    def stride_for(self, context_length: int) -> int:
+        """The stride with 0 resolved."""
+        return self.stride or (context_length if self.windows == "stream" else 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Example i as a place: tokens ``start`` up to ``stop`` of ``line`` are its inputs."""
+    """Example i as a place: tokens ``start`` up to ``stop`` of ``line`` are its inputs.
+
+    A window by line may start before 0 and stop behind the line's end; these places are padding.
+    """
 
     line: int
     start: int
@@ -93,11 +129,173 @@ class StreamWindows:
         return (self.length - self.context_length - 1) // self.stride + 1
 
     def __getitem__(self, index: int) -> Window:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"window {index} of {len(self)}")
-        start = (index % len(self)) * self.stride
+        index = _checked(index, len(self))
+        start = index * self.stride
         return Window(0, start, start + self.context_length)
 
     def starts(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first token of each window: [batch] indices to [batch] places in the stream."""
         return indices * self.stride
+
+
+@dataclass(frozen=True, slots=True)
+class LinePlaces:
+    """Where windows by line stand; each array is [batch] ``int64``.
+
+    Attributes:
+        lines: which line, counted from 0.
+        starts: place of the first input within its line, where ``<s>`` has place 0; negative
+            where the window starts with padding.
+        origins: place of ``<s>`` in the token sequence. The store does not hold it, so what
+            lies there is the end token of the line before (-1 for the first line).
+        lengths: tokens of the line, ``<s>`` and ``</s>`` included.
+    """
+
+    lines: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    origins: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+class LineWindows:
+    """Windows within single lines; see the module's text for the strategies.
+
+    Memory: 8 bytes a line for the counts, beside the 8 of ``line_ends``, which may be mapped
+    from disk.
+
+    Args:
+        line_ends: [lines] unsigned or signed integers; where each line's tokens end in the
+            sequence, its end token included. The start token is not in the sequence.
+        context_length: tokens in each window's inputs.
+        stride: every so many-th window of a line is an example.
+        strategy: how windows are cut.
+
+    Raises:
+        DataError: when there is no line, or ``full`` finds no line that fills a window.
+
+    >>> ends = np.array([3, 5])              # <s> t1 t2 </s>   <s> t1 </s>
+    >>> windows = LineWindows(ends, context_length=2, stride=1, strategy="left_padded")
+    >>> len(windows)
+    5
+    >>> windows[0], windows[4]
+    (Window(line=0, start=-1, stop=1), Window(line=1, start=0, stop=2))
+    """
+
+    def __init__(
+        self,
+        line_ends: NDArray[np.integer],
+        context_length: int,
+        stride: int,
+        strategy: LineStrategy,
+    ) -> None:
+        self.context_length = context_length
+        self.stride = stride
+        self.strategy: LineStrategy = strategy
+        self._ends = line_ends
+        self._cumulative = np.empty(len(line_ends), dtype=np.int64)
+        total, longest = 0, 0
+        # Piece by piece: arrays over all lines at once would need several times the index.
+        for first in range(0, len(line_ends), _LINES_AT_ONCE):
+            stop = min(first + _LINES_AT_ONCE, len(line_ends))
+            _, lengths = self._lines(np.arange(first, stop, dtype=np.int64))
+            _, counts = line_examples(strategy, lengths, context_length, stride)
+            self._cumulative[first:stop] = total + np.cumsum(counts)
+            total = int(self._cumulative[stop - 1])
+            longest = max(longest, int(lengths.max()))
+        if not total:
+            raise DataError(
+                f"data.windows={strategy} needs lines, but the training side has none. Use more "
+                "text, or less of corpus.validation_fraction."
+            )
+        if strategy == "full" and longest <= context_length:
+            raise DataError(
+                f"data.windows=full finds no full window: one of context_length={context_length} "
+                f"needs a line of {context_length + 1:,} tokens, and the longest has {longest:,} "
+                f"(with start and end). Use a context_length of at most {longest - 1:,}, or "
+                "data.windows=first_full, left_padded or stream."
+            )
+
+    @property
+    def shows_end(self) -> bool:
+        """Whether ``</s>`` stands in the inputs, where nothing is left to predict from it.
+
+        Only under ``full``, where a short line is shown whole while it moves through the window.
+        """
+        return self.strategy == "full"
+
+    @property
+    def index_bytes(self) -> int:
+        """Memory of the index [bytes]; the ends of the lines count, though they may be mapped."""
+        return self._cumulative.nbytes + self._ends.nbytes
+
+    def __len__(self) -> int:
+        return int(self._cumulative[-1])
+
+    def __getitem__(self, index: int) -> Window:
+        index = _checked(index, len(self))
+        places = self.places(np.array([index], dtype=np.int64))
+        start = int(places.starts[0])
+        return Window(int(places.lines[0]), start, start + self.context_length)
+
+    def places(self, indices: NDArray[np.int64]) -> LinePlaces:
+        """Where the windows with these numbers stand ([batch] ``int64``, each below ``len``)."""
+        lines = np.searchsorted(self._cumulative, indices, side="right")
+        before = np.where(lines > 0, self._cumulative[lines - 1], 0)
+        origins, lengths = self._lines(lines)
+        first, count = line_examples(self.strategy, lengths, self.context_length, 1)
+        starts = first + np.minimum((indices - before) * self.stride, count - 1)
+        return LinePlaces(lines, starts, origins, lengths)
+
+    def _lines(self, lines: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Origin and length of each of these lines; see ``LinePlaces``."""
+        ends = self._ends[lines].astype(np.int64)
+        begins = np.where(lines > 0, self._ends[lines - 1].astype(np.int64), 0)
+        return begins - 1, ends - begins + 1
+
+
+def line_examples(
+    strategy: LineStrategy, lengths: NDArray[np.int64], context_length: int, stride: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the first window of each line starts, and how many examples the line gives.
+
+    Args:
+        strategy: how windows are cut.
+        lengths: [lines] tokens of each line, start and end included; at least 2.
+        context_length: tokens in each window's inputs.
+        stride: every so many-th window, and the last, is an example.
+
+    Returns:
+        two arrays [lines] ``int64``: place of the first input within the line (negative where
+        the window starts with padding), and the count.
+
+    >>> lengths = np.array([4, 9])
+    >>> for strategy in ("left_padded", "slide_through", "full", "first_full"):
+    ...     first, count = line_examples(strategy, lengths, context_length=6, stride=1)
+    ...     print(strategy, first.tolist(), count.tolist())
+    left_padded [-5, -5] [3, 8]
+    slide_through [-5, -5] [8, 13]
+    full [-2, 0] [2, 3]
+    first_full [0, 0] [1, 3]
+    >>> line_examples("left_padded", lengths, context_length=6, stride=3)[1].tolist()
+    [2, 4]
+    """
+    fills = lengths > context_length
+    if strategy == "left_padded":
+        first, count = np.full_like(lengths, 1 - context_length), lengths - 1
+    elif strategy == "slide_through":
+        first, count = np.full_like(lengths, 1 - context_length), lengths + context_length - 2
+    elif strategy == "full":
+        first = np.where(fills, 0, lengths - context_length)
+        # A line of exactly context_length has no room to move: it is shown once.
+        count = np.where(fills, lengths - context_length, np.maximum(context_length - lengths, 1))
+    else:
+        first = np.zeros_like(lengths)
+        count = np.where(fills, lengths - context_length, 1)
+    return first, -(-(count - 1) // stride) + 1
+
+
+def _checked(index: int, count: int) -> int:
+    """A list's index, which may count from the end, as one from 0; raises ``IndexError``."""
+    if not -count <= index < count:
+        raise IndexError(f"window {index} of {count}")
+    return index % count

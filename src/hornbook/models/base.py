@@ -56,8 +56,9 @@ class LanguageModel(nn.Module, ABC):
             positions: [batch, time] ``int64`` place of each token; ``None`` counts on from
                 the state.
             segments: [batch, time] ``int64`` number of the document that each token belongs
-                to; tokens of different documents do not see each other. ``None`` is one
-                document a row. Not together with a state.
+                to; tokens of different documents do not see each other. Padding has a number
+                of its own, so no token sees it. ``None`` is one document a row. Not together
+                with a state.
 
         Returns:
             the features [batch, time, width] and the state after these tokens.

@@ -62,6 +62,10 @@ class TransformerConfig(Settings):
     positions: Literal["learned", "rotary"] = "rotary"
     """How order is known: learned vectors are added, or queries and keys are rotated."""
 
+    position_count: int = Field(default=0, ge=0, le=1 << 24)
+    """How many positions the model knows. 0 means the context length, or four times that when
+    data.positions is line or random, which number tokens beyond it [positions]."""
+
     rotary_base: float = Field(default=10_000.0, gt=1)
     """How slowly the slowest rotary pair turns; only read when positions is rotary."""
 
@@ -167,7 +171,8 @@ class Transformer(LanguageModel):
     Args:
         config: sizes and choices.
         vocab_size: how many ids.
-        context_length: the most tokens it can look at.
+        context_length: the most tokens it can look at; there are as many positions, unless
+            ``config.position_count`` is more.
     """
 
     allowed: torch.Tensor
@@ -178,12 +183,13 @@ class Transformer(LanguageModel):
         super().__init__(vocab_size, context_length)
         self.config = config
         self.capacity = context_length
+        position_count = max(config.position_count, context_length)
         self.token_embedding = nn.Embedding(vocab_size, config.d_model)
         self.position_embedding: nn.Embedding | None = None
         if config.positions == "learned":
-            self.position_embedding = nn.Embedding(context_length, config.d_model)
+            self.position_embedding = nn.Embedding(position_count, config.d_model)
         else:
-            cosines, sines = rotary_table(context_length, config.head_size, config.rotary_base)
+            cosines, sines = rotary_table(position_count, config.head_size, config.rotary_base)
             self.register_buffer("cosines", cosines, persistent=False)
             self.register_buffer("sines", sines, persistent=False)
         self.embedding_dropout = nn.Dropout(config.dropout)

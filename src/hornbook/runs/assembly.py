@@ -6,7 +6,7 @@ ever build the same run differently. Read in the order in which data flows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,6 +14,9 @@ from hornbook.corpora import Corpus, CorpusSplit, split_corpus
 from hornbook.data import (
     EvaluationBatches,
     ExampleOrder,
+    LineIds,
+    LineWindows,
+    Positions,
     StreamWindows,
     TokenStore,
     TrainingBatches,
@@ -23,7 +26,7 @@ from hornbook.data import (
 from hornbook.data.tokenization import cached_store_folder
 from hornbook.errors import ConfigError, CorpusError, DataError, Problem, RunError
 from hornbook.listener import SILENT, Listener
-from hornbook.models import LanguageModel, build_model
+from hornbook.models import LanguageModel, TransformerConfig, build_model
 from hornbook.optimization import build_optimizer
 from hornbook.randomness import stream_seed
 from hornbook.runs.config import LARGEST_TABLE, RunConfig
@@ -82,7 +85,7 @@ def make_store(
     split: CorpusSplit, tokenizer: Tokenizer, *, listener: Listener = SILENT
 ) -> TokenStore:
     """The tokens of the split corpus, from the cache or made now; raises ``DataError``."""
-    return cached_token_store(split, tokenizer, listener=listener)
+    return _with_line_ids(cached_token_store(split, tokenizer, listener=listener), tokenizer)
 
 
 def fingerprints(split: CorpusSplit, tokenizer: Tokenizer) -> Fingerprints:
@@ -119,11 +122,12 @@ def find_store(
         store = TokenStore.open(folder.data)
         store.verify()
         _refuse_differences(folder, {"tokens": (expected.tokens, store.fingerprint)})
-        return config, store
+        return config, _with_line_ids(store, tokenizer)
     try:
         config, split = read_corpus(config, listener=listener)
     except CorpusError as error:
-        return config, _cached_without_corpus(expected, error, listener)
+        store = _cached_without_corpus(expected, error, listener)
+        return config, _with_line_ids(store, tokenizer)
     found = fingerprints(split, tokenizer)
     _refuse_differences(
         folder,
@@ -142,17 +146,28 @@ def make_batches(config: RunConfig, store: TokenStore) -> Batches:
     Raises:
         DataError: when a side is too short for a single window.
     """
-    windows = StreamWindows(len(store.training), config.context_length, config.stride)
+    length, strategy = config.context_length, config.data.windows
+    if strategy == "stream":
+        windows = StreamWindows(len(store.training), length, config.stride)
+    else:
+        windows = LineWindows(store.training.document_ends, length, config.stride, strategy)
     order = ExampleOrder(len(windows), config.seed)
+    positions = Positions(
+        config.data.positions,
+        last_offset=config.position_count - length,
+        seed=stream_seed(config.seed, "positions"),
+    )
     evaluation = None
     if config.corpus.validation_fraction > 0:
         evaluation = EvaluationBatches(
             store.validation,
-            config.context_length,
+            length,
             sample=config.training.evaluation_windows,
             seed=stream_seed(config.seed, "evaluation"),
+            positions=positions,
         )
-    return Batches(TrainingBatches(store.training, windows, order), evaluation)
+    training = TrainingBatches(store.training, windows, order, positions, store.line_ids)
+    return Batches(training, evaluation)
 
 
 def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
@@ -173,9 +188,12 @@ def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
             ]
         )
     remedy = "Choose less of model.d_model, model.layers, tokenizer.vocab_size or context_length."
+    settings = config.model
+    if isinstance(settings, TransformerConfig):
+        settings = settings.model_copy(update={"position_count": config.position_count})
     with explained_memory("The model", remedy):
         return build_model(
-            config.model,
+            settings,
             vocab_size=tokenizer.vocab_size,
             context_length=config.context_length,
             seed=stream_seed(config.seed, "init"),
@@ -186,6 +204,10 @@ def make_optimizer(config: RunConfig, model: LanguageModel) -> torch.optim.Optim
     """The optimizer over the model's weights; build it after the model is on its device."""
     plan = config.training
     return build_optimizer(model, plan.optimizer, plan.learning_rate)
+
+
+def _with_line_ids(store: TokenStore, tokenizer: Tokenizer) -> TokenStore:
+    return replace(store, line_ids=LineIds(start=tokenizer.start_id, pad=tokenizer.pad_id))
 
 
 def _cached_without_corpus(

@@ -24,6 +24,9 @@ from hornbook.tokenizers import BPETokenizerConfig, TokenizerConfig
 LARGEST_TABLE = 1 << 28
 """Entries that a bigram's table may have: a gibibyte of float32."""
 
+FURTHER_POSITIONS = 4
+"""Contexts of positions that a model knows when they may lie beyond the window."""
+
 
 class TrainingConfig(Settings):
     """The run's plan: how long, how large a step, how often to look and to keep."""
@@ -138,6 +141,7 @@ class RunConfig(Settings):
                 yield _within(room, problem)
         for problem in self.data.conflicts_with_context(self.context_length):
             yield _within("data", problem)
+        yield from self._conflicts_of_positions()
         vocab_size = getattr(self.tokenizer, "vocab_size", 0)
         if self.model.kind.startswith("bigram") and vocab_size**2 > LARGEST_TABLE:
             yield Problem(
@@ -150,7 +154,38 @@ class RunConfig(Settings):
     @property
     def stride(self) -> int:
         """Tokens from one training window's start to the next, with 0 resolved."""
-        return self.data.stride or self.context_length
+        return self.data.stride_for(self.context_length)
+
+    @property
+    def position_count(self) -> int:
+        """How many positions the model knows, with 0 resolved."""
+        chosen: int = getattr(self.model, "position_count", 0)
+        further = 1 if self.data.positions == "window" else FURTHER_POSITIONS
+        return chosen or self.context_length * further
+
+    def _conflicts_of_positions(self) -> Iterator[Problem]:
+        meaning, chosen = self.data.positions, getattr(self.model, "position_count", None)
+        if chosen is None and meaning != "window":
+            yield Problem(
+                "data.positions",
+                f"needs a model that knows positions, and {self.model.kind} knows none; use "
+                "window, or model.kind=transformer",
+                meaning,
+            )
+        elif chosen and chosen < self.context_length:
+            yield Problem(
+                "model.position_count",
+                f"is less than context_length ({self.context_length}), so a window's last tokens "
+                f"would have no position; use {self.context_length} or more, or 0",
+                str(chosen),
+            )
+        elif chosen and meaning != "window" and chosen == self.context_length:
+            yield Problem(
+                "model.position_count",
+                f"leaves no position beyond the context, which data.positions={meaning} needs; "
+                f"use {self.context_length + 1} or more, or 0",
+                str(chosen),
+            )
 
 
 def _within(room: str, problem: Problem) -> Problem:
