@@ -56,9 +56,10 @@ def written_out(model: Recurrent, row: list[int], segments: list[int]) -> torch.
     for place, token in enumerate(row):
         if place and segments[place] != segments[place - 1]:
             hidden, cells = [zero] * len(hidden), [zero] * len(cells)
-        x = model.token_embedding.weight[token]
+        x = model.token_embedding.weight[token] * WIDTH**0.5
         for number, layer in enumerate(model.layers):
             weights: dict[str, Any] = dict(layer.named_parameters())
+            below = x
             given_x = weights["weight_ih_l0"] @ x + weights["bias_ih_l0"]
             given_h = weights["weight_hh_l0"] @ hidden[number] + weights["bias_hh_l0"]
             if model.config.kind == "rnn":
@@ -72,15 +73,17 @@ def written_out(model: Recurrent, row: list[int], segments: list[int]) -> torch.
                 cells[number] = torch.sigmoid(f) * cells[number] + torch.sigmoid(i) * torch.tanh(g)
                 x = torch.sigmoid(o) * torch.tanh(cells[number])
             hidden[number] = x
+            if model.config.residual and number > 0:
+                x = below + x
         logits.append(model.output_head.weight @ x)
     return torch.stack(logits)
 
 
 @every_kind
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("tied", [True, False])
-def test_it_equals_the_formulas(kind: Any, layers: int, tied: bool) -> None:
-    model = build(kind(layers=layers, d_model=WIDTH, tied_head=tied))
+@pytest.mark.parametrize(("tied", "residual"), [(True, True), (False, False), (True, False)])
+def test_it_equals_the_formulas(kind: Any, layers: int, tied: bool, residual: bool) -> None:
+    model = build(kind(layers=layers, d_model=WIDTH, tied_head=tied, residual=residual))
     ids = tokens(2, 9)
     segments = torch.tensor([[0] * 9, [4, 4, 0, 0, 0, 4, 1, 1, 1]])
     found, none = model(ids, segments=segments)
@@ -190,7 +193,7 @@ def test_initial_weights_are_as_the_literature_says(kind: Any) -> None:
     assert abs(model.token_embedding.weight.std().item() * WIDTH**0.5 - 1) < 0.05
     ids = torch.randint(0, 500, (4, 32), generator=torch.Generator().manual_seed(2))
     loss = torch.nn.functional.cross_entropy(model(ids)[0].flatten(0, 1), ids.roll(1).flatten())
-    assert abs(loss.item() - torch.tensor(500.0).log().item()) < 0.3
+    assert abs(loss.item() - torch.tensor(500.0).log().item()) < 0.6
 
 
 @every_kind

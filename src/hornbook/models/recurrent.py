@@ -2,8 +2,8 @@
 
     tokens [batch, time]
       │  token embedding                                           [batch, time, d_model]
-      │  ┌─► cell ─► cell ─► cell ─► …      one step a token,
-      │  │    its hidden vector goes on to the next token          × layers
+      │  ┌─ cell ─► cell ─► cell ─► …   one step a token; its
+      ├──┴─ +      hidden vector goes on to the next token         × layers
       ▼  head                                                      [batch, time, vocab_size]
 
 With x the input of a token, h the hidden vector and σ the logistic function, a cell computes
@@ -54,6 +54,10 @@ class _RecurrentConfig(Settings):
     """Share of embeddings and of each layer's outputs zeroed in training; what goes from token
     to token is left alone."""
 
+    residual: bool = True
+    """Whether each layer but the first adds its input to its output; without, a deep stack
+    hardly begins to learn."""
+
     tied_head: bool = True
     """Whether the head uses the token embedding's weights, transposed."""
 
@@ -82,6 +86,14 @@ class LSTMConfig(_RecurrentConfig):
 RecurrentConfig = RNNConfig | GRUConfig | LSTMConfig
 
 
+# What brings a deep stack to life: the loss of 4 LSTM layers, 96 wide, on bytes of
+# tinyshakespeare after 120 steps of 16 windows of 64 (a plateau at 3.34 is letters' frequencies).
+#   plain stack: 3.34; with scaled embeddings: 3.34; with residual layers as well: 2.17
+#   2 layers, in the same order: 3.29, 2.51, 2.25; 4 GRU layers: 3.34, 2.68, 2.06
+# Adding from the second layer on is what Wu et al. do (2016, "Google's Neural Machine
+# Translation System", section 3.1); from the first, it begins with a loss of 8.5.
+
+
 class Recurrent(LanguageModel):
     """A plain RNN, a GRU or an LSTM; its state is a ``RecurrentState``.
 
@@ -102,6 +114,7 @@ class Recurrent(LanguageModel):
         self.config = config
         kernel = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[config.kind]
         self.token_embedding = nn.Embedding(vocab_size, config.d_model)
+        self._embedding_scale = config.d_model**0.5
         # One module a layer, and dropout between them by hand: cuDNN's own dropout keeps a
         # random state that PyTorch's seed does not reset, so a resumed run would differ.
         self.layers = nn.ModuleList(
@@ -123,12 +136,13 @@ class Recurrent(LanguageModel):
         """[batch, time] ids to [batch, time, d_model]; see ``LanguageModel.hidden``."""
         order = None if segments is None else SegmentOrder.of(segments)
         before: RecurrentState | None = state
-        x = self.dropout(self.token_embedding(tokens))
+        x = self.dropout(self.token_embedding(tokens) * self._embedding_scale)
         after = []
         for number, layer in enumerate(self.layers):
             begin = None if before is None else tuple(part[number][None] for part in before)
-            x, end = _run_layer(layer, x, begin, order)
-            x = self.dropout(x)
+            y, end = _run_layer(layer, x, begin, order)
+            adds = self.config.residual and number > 0
+            x = x + self.dropout(y) if adds else self.dropout(y)
             after.append(end)
         if before is None:
             return x, None
@@ -155,7 +169,9 @@ class Recurrent(LanguageModel):
         nonlinear dynamics of learning"); each gate's input matrix is uniform after Glorot and
         Bengio (2010). Biases are zero, but 1 at the LSTM's forget gate, which lets gradients
         pass from the start (Jozefowicz et al., 2015, "An Empirical Exploration of Recurrent
-        Network Architectures"). Embedding and head are normal with variance 1 / d_model.
+        Network Architectures"). Embedding and head are normal with variance 1 / d_model, as
+        suits a head; tokens come in multiplied by the root of d_model (Vaswani et al., 2017,
+        section 3.4).
         """
         deviation = self.config.d_model**-0.5
         for name, parameter in self.named_parameters():
