@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hornbook.kernels import inlined, kernel
 from hornbook.tokenizers.engine.cutting import cut
-from hornbook.tokenizers.engine.encoding import WORD, slot_of
+from hornbook.tokenizers.engine.encoding import WORD, last_bytes, mixed, phrase_hash
 from hornbook.tokenizers.engine.machine import (
     load_i64,
     load_u8,
@@ -36,7 +36,6 @@ ENTRY = 24
 ENDS_ROOM = 1024
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
-_SPREAD_MORE = np.uint64(0xC2B2AE3D27D4EB4F)
 
 (
     CLASSES,  # uint8 [1114112]: the class of each code point
@@ -93,7 +92,8 @@ def count(
                     high = load_u64(content + place + 8) & load_u64(mask + 8)
                     add_word(counter, low, high | np.uint64(size) << np.uint64(56), 1)
                 elif size <= WORD:
-                    add_last_word(counter, content + place, size)
+                    low, high = last_bytes(content + place, size)
+                    add_word(counter, low, high, 1)
                 else:
                     add_phrase(counter, content + place, size, 1)
                 place = end
@@ -116,7 +116,7 @@ def has_room(counter: NDArray[np.int64], words: int, size: int) -> bool:
 def add_word(counter: NDArray[np.int64], low: np.uint64, high: np.uint64, times: int) -> None:
     """Count a pre-token of up to 15 bytes."""
     bits = counter[WORD_BITS]
-    slot = slot_of(low, high, np.uint64(64 - bits))
+    slot = np.int64(mixed(low, high) >> np.uint64(64 - bits))
     entry = counter[WORDS] + ENTRY * slot
     last = counter[WORDS] + (ENTRY << bits)
     while True:
@@ -135,29 +135,11 @@ def add_word(counter: NDArray[np.int64], low: np.uint64, high: np.uint64, times:
 
 
 @inlined
-def add_last_word(counter: NDArray[np.int64], word: int, size: int) -> None:
-    """Count a pre-token behind which no 16 bytes may be read."""
-    low, high = np.uint64(0), np.uint64(size) << np.uint64(56)
-    for place in range(size):
-        byte = np.uint64(load_u8(word + place)) << np.uint64(8 * (place & 7))
-        if place < 8:
-            low |= byte
-        else:
-            high |= byte
-    add_word(counter, low, high, 1)
-
-
-@inlined
 def add_phrase(counter: NDArray[np.int64], text: int, size: int, times: int) -> None:
     """Count a pre-token of 16 bytes or more."""
-    mixed = np.uint64(size)
-    for place in range(0, size - 7, 8):
-        mixed = (mixed ^ load_u64(text + place)) * _SPREAD
-        mixed ^= mixed >> np.uint64(32)
-    mixed = (mixed ^ load_u64(text + size - 8)) * _SPREAD_MORE
-    mixed ^= mixed >> np.uint64(32)
+    hashed = phrase_hash(text, size)
     bits = counter[PHRASE_BITS]
-    entry = counter[PHRASES] + ENTRY * np.int64((mixed * _SPREAD) >> np.uint64(64 - bits))
+    entry = counter[PHRASES] + ENTRY * np.int64((hashed * _SPREAD) >> np.uint64(64 - bits))
     last = counter[PHRASES] + (ENTRY << bits)
     while True:
         if load_i64(entry + 16) == 0:
@@ -165,12 +147,12 @@ def add_phrase(counter: NDArray[np.int64], text: int, size: int, times: int) -> 
             store_i64(record, size)
             for place in range(size):
                 store_u8(record + 8 + place, load_u8(text + place))
-            store_u64(entry, mixed)
+            store_u64(entry, hashed)
             store_i64(entry + 8, counter[ARENA_USED])
             counter[ARENA_USED] += 8 + (size + 7) // 8 * 8
             counter[PHRASES_USED] += 1
             break
-        if load_u64(entry) == mixed and is_phrase(counter[ARENA] + load_i64(entry + 8), text, size):
+        if load_u64(entry) == hashed and is_phrase(counter[ARENA] + load_i64(entry + 8), text, size):
             break
         entry += ENTRY
         if entry == last:

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoding import ENTRY, SPARE, encode, fill_words
+from hornbook.tokenizers.engine.encoding import KEY, LINE, SPARE, encode, fill_words
 from hornbook.tokenizers.engine.machine import address_of
 from hornbook.tokenizers.engine.merging import EMPTY, ID_BITS, NONE, SHORT, fill_joints, fill_pairs
 from hornbook.tokenizers.unicode_classes import class_table
 
-WORD_ENTRIES = 1 << 18
+WORD_LINES = 1 << 16
 PHRASE_ENTRIES = 1 << 16
 ARENA_BYTES = 1 << 23
 """One workspace has 4 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
@@ -108,15 +108,16 @@ class Workspace:
         self.address = address_of(self.block)
         self.ids = np.empty(1 << 12, dtype=np.uint32)
         self._kept: list[NDArray[Any]] = []
-        bits = max(WORD_ENTRIES.bit_length() - 1, tables.vocabulary_size.bit_length())
-        self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, ENTRY)
+        bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
+        self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, LINE)
+        self._keep(fields.KEYS, np.empty((fields.ENDS_ROOM + 1) * KEY, dtype=np.uint8))
+        self.block[fields.NARROW] = tables.vocabulary_size <= 1 << 16
         self._phrases = self._entries(
             fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16
         )
         self._keep(fields.ARENA, np.empty(ARENA_BYTES, dtype=np.uint8))
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
         self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
-        self._keep(fields.KEYS, np.empty((fields.ENDS_ROOM + 1, 3), dtype=np.uint64))
         self._keep(fields.SCRATCH, np.empty(2 * SHORT, dtype=np.int32))
         for field in (fields.HEADS, fields.TAILS, fields.HEAP):
             self._keep(field, np.full(tables.vocabulary_size, -1, dtype=np.int32))

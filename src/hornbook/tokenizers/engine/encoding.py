@@ -1,24 +1,28 @@
 """From text to ids, from cache hit to merge.
 
     cut             the ends of the next pre-tokens, a few hundred at a time
-    word_ids        a pre-token of up to 15 bytes: almost always a hit in the cache of words
+    make_keys       what each of up to 15 bytes is looked for by, and where
+    encode          most often found there
+    word_ids        or in the other half of that cache line, or to be merged
     phrase_ids      a longer one: the cache of phrases, or cut at joints into words
     merging         what no cache knows
 
 An entry of the cache of words is half a cache line:
 
-    8 bytes    the first 8 bytes of the word, padded with zeros
-    7 bytes    the other bytes
-    1 byte     how many bytes the word has (low half), how many ids (high half)
-    16 bytes   up to four ids, or the place of more in the arena (count 15)
+    8 bytes     the first 8 bytes of the word, padded with zeros
+    7 bytes     the other bytes
+    1 byte      how many bytes the word has (low half), how many ids (high half)
+    16 bytes    up to eight ids in 16 bits, or four in 32 where the vocabulary is larger than
+                65,536; or the place of more in the arena (count 15)
 
-so a hit is two comparisons, and its four ids are stored whether they are four or one: the next
-word overwrites what was too much. A word is looked for in four entries from the one that its hash
-names; when all are taken the newest goes, for the oldest were there from the start and are the
-vocabulary itself. Nothing depends on what a cache holds but time.
+so a hit is two comparisons, and as many ids are stored as there is room for: the next word
+overwrites what was too much. A word may stand in either half of one cache line, and what was
+asked for last stands in the first half. Nothing depends on what a cache holds but time.
 
-What it brought, on English: without the cache of words, 31 MB/s; with it, and a hash of the whole
-entry, 480; ids stored unconditionally, 560.
+What it brought, on English: without caches 31 MB/s; with one, and its ids stored without asking
+how many, 240; asking for the cache lines of 256 words before the first is looked up, 300. A small
+table of frequent words in front was a loss (220): leaving the usual way takes the processor
+longer than a slow answer.
 """
 
 from __future__ import annotations
@@ -35,8 +39,10 @@ from hornbook.tokenizers.engine.machine import (
     prefetch,
     store_i64,
     store_u8,
+    store_u16,
     store_u32,
     store_u64,
+    widen_8,
 )
 from hornbook.tokenizers.engine.merging import SEGMENT, merge_any, merge_segments
 from hornbook.tokenizers.engine.workspace import (
@@ -49,6 +55,7 @@ from hornbook.tokenizers.engine.workspace import (
     ENDS_ROOM,
     JOINTS,
     KEYS,
+    NARROW,
     NEEDED,
     PATTERN,
     PHRASE_SHIFT,
@@ -60,7 +67,7 @@ from hornbook.tokenizers.engine.workspace import (
     set_field,
 )
 
-SPARE = 12
+SPARE = 8
 """How many ids more than there are may be written over."""
 WORD = 15
 """The longest pre-token that the cache of words holds [bytes]."""
@@ -68,13 +75,12 @@ PHRASE = 255
 """The longest that the cache of phrases holds [bytes]."""
 TRIES = 4
 """In how many entries a phrase may stand."""
-ENTRY = 64
-"""How many bytes an entry of the cache of words takes: a cache line."""
+LINE = 64
+"""How many bytes a cache line has: two entries."""
 KEY = 24
 """How many bytes the key of a word takes: those of an entry, and the entry's address."""
-_INLINE = 12
-_ELSEWHERE = 15
-_ELSEWHERE_FROM = np.uint64(_ELSEWHERE << 60)
+ELSEWHERE = 15
+ELSEWHERE_FROM = np.uint64(ELSEWHERE << 60)
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SPREAD_MORE = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -101,6 +107,7 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
         field(workspace, ENDS),
     )
     keys, words = field(workspace, KEYS), field(workspace, WORDS)
+    narrow = field(workspace, NARROW) != 0
     arena_limit = field(workspace, ARENA_SIZE) * 7 // 8
     place, to = start, out
     while place < end:
@@ -116,13 +123,14 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
             entry = load_i64(key + 16)
             found = load_u64(entry + 8)
             # The first entry of ``word_ids``, here once more: a call costs as much as a hit.
-            if load_u64(entry) == load_u64(key) and is_entry(found, load_u64(key + 8)):
-                ids = np.int64(found >> np.uint64(60))
-                store_u64(to, load_u64(entry + 16))
-                store_u64(to + 8, load_u64(entry + 24))
-                if ids > 4:
-                    copy_more(entry + 32, to + 16)
-                to += ids << 2
+            usual = load_u64(entry) == load_u64(key) and is_word(found, load_u64(key + 8))
+            if usual and found < ELSEWHERE_FROM:
+                if narrow:
+                    widen_8(entry + 16, to)
+                else:
+                    store_u64(to, load_u64(entry + 16))
+                    store_u64(to + 8, load_u64(entry + 24))
+                to += np.int64(found >> np.uint64(60)) << 2
             elif entry != words:
                 to += 4 * word_ids(workspace, text + place, stop - place, key, to)
             else:
@@ -149,10 +157,10 @@ def make_keys(workspace: int, text: int, place: int, end: int, count: int) -> No
             if place + 16 <= end:
                 low = load_u64(text + place) & load_u64(masks + 16 * size)
                 high = load_u64(text + place + 8) & load_u64(masks + 16 * size + 8)
+                high |= np.uint64(size) << np.uint64(56)
             else:
                 low, high = last_bytes(text + place, size)
-            high |= np.uint64(size) << np.uint64(56)
-            entry = words + ENTRY * (slot_of(low, high, shift) + 2)
+            entry = words + LINE * (np.int64(mixed(low, high) >> shift) + 1)
             prefetch(entry)
             store_u64(key, low)
             store_u64(key + 8, high)
@@ -167,8 +175,8 @@ def make_keys(workspace: int, text: int, place: int, end: int, count: int) -> No
 
 @inlined
 def last_bytes(text: int, size: int) -> tuple[np.uint64, np.uint64]:
-    """Return up to 15 bytes behind which nothing may be read, as two numbers."""
-    low, high = np.uint64(0), np.uint64(0)
+    """Return a word behind which no 16 bytes may be read, as the first half of its entry."""
+    low, high = np.uint64(0), np.uint64(size) << np.uint64(56)
     for place in range(size):
         byte = np.uint64(load_u8(text + place)) << np.uint64(8 * (place & 7))
         if place < 8:
@@ -179,33 +187,29 @@ def last_bytes(text: int, size: int) -> tuple[np.uint64, np.uint64]:
 
 
 @inlined
-def slot_of(low: np.uint64, high: np.uint64, shift: np.uint64) -> int:
-    """Return the first slot in which a word may stand."""
-    mixed = low * _SPREAD + high * _SPREAD_MORE
-    return np.int64(((mixed ^ (mixed >> np.uint64(29))) * _SPREAD) >> shift)
+def mixed(low: np.uint64, high: np.uint64) -> np.uint64:
+    """Return a hash of a word; its highest bits are the best ones."""
+    folded = low * _SPREAD + high * _SPREAD_MORE
+    return (folded ^ (folded >> np.uint64(29))) * _SPREAD
 
 
 @inlined
-def is_entry(found: np.uint64, high: np.uint64) -> bool:
-    """Whether an entry's second half is this word's and has its ids inline.
-
-    The count stands in the four highest bits; a word with its ids elsewhere has all of them.
-    """
-    return (found ^ high) << np.uint64(4) == np.uint64(0) and found < _ELSEWHERE_FROM
+def is_word(found: np.uint64, high: np.uint64) -> bool:
+    """Whether the second half of an entry's key is this word's; the count of ids is left out."""
+    return (found ^ high) << np.uint64(4) == np.uint64(0)
 
 
 @inlined
 def word_ids(workspace: int, text: int, size: int, key: int, out: int) -> int:
-    """Write the ids of a pre-token of 1 to ``WORD`` bytes, whose key was made; return how many."""
+    """Write the ids of a word of 1 to ``WORD`` bytes, whose key was made; return how many."""
     low, high, entry = load_u64(key), load_u64(key + 8), load_i64(key + 16)
     found = load_u64(entry + 8)
-    if load_u64(entry) == low and (found ^ high) << np.uint64(4) == np.uint64(0):
+    if load_u64(entry) == low and is_word(found, high):
         return entry_ids(workspace, entry, out)
     if found != np.uint64(0):
-        # What was asked for last stands in the first entry: frequent words are found at once.
-        swap_with_neighbour(entry)
+        swap_halves(entry)
         found = load_u64(entry + 8)
-        if load_u64(entry) == low and (found ^ high) << np.uint64(4) == np.uint64(0):
+        if load_u64(entry) == low and is_word(found, high):
             return entry_ids(workspace, entry, out)
     count = merge_any(workspace, text, size, out)
     remember_word(workspace, entry, low, high, out, count)
@@ -216,29 +220,23 @@ def word_ids(workspace: int, text: int, size: int, key: int, out: int) -> int:
 def entry_ids(workspace: int, entry: int, out: int) -> int:
     """Write the ids of an entry; return how many."""
     found = load_u64(entry + 8)
-    if found < _ELSEWHERE_FROM:
+    if found >= ELSEWHERE_FROM:
+        return stored_ids(workspace, load_i64(entry + 16), out)
+    if field(workspace, NARROW):
+        widen_8(entry + 16, out)
+    else:
         store_u64(out, load_u64(entry + 16))
         store_u64(out + 8, load_u64(entry + 24))
-        copy_more(entry + 32, out + 16)
-        return np.int64(found >> np.uint64(60))
-    return stored_ids(workspace, load_i64(entry + 16), out)
+    return np.int64(found >> np.uint64(60))
 
 
 @inlined
-def copy_more(source: int, target: int) -> None:
-    """Copy the eight ids behind the first four."""
-    for place in range(0, 32, 8):
-        store_u64(target + place, load_u64(source + place))
-
-
-@inlined
-def swap_with_neighbour(entry: int) -> None:
-    """Exchange an entry with the other one of two that stand side by side."""
-    neighbour = entry ^ ENTRY
-    for place in range(0, ENTRY, 8):
-        first = load_u64(entry + place)
-        store_u64(entry + place, load_u64(neighbour + place))
-        store_u64(neighbour + place, first)
+def swap_halves(line: int) -> None:
+    """Exchange the two entries of a cache line."""
+    for place in range(0, LINE // 2, 8):
+        first = load_u64(line + place)
+        store_u64(line + place, load_u64(line + LINE // 2 + place))
+        store_u64(line + LINE // 2 + place, first)
 
 
 @inlined
@@ -246,19 +244,22 @@ def remember_word(
     workspace: int, entry: int, low: np.uint64, high: np.uint64, ids: int, count: int
 ) -> None:
     """Write a word and its ids into an entry."""
-    if count <= _INLINE:
+    if field(workspace, NARROW) and count <= 8:
+        for number in range(count):
+            store_u16(entry + 16 + 2 * number, np.uint16(load_u32(ids + 4 * number)))
+    elif count <= 4:
         store_u64(entry + 16, load_u64(ids))
         store_u64(entry + 24, load_u64(ids + 8))
-        copy_more(ids + 16, entry + 32)
-        store_u64(entry, low)
-        store_u64(entry + 8, high | np.uint64(count) << np.uint64(60))
-        return
-    record = new_record(workspace, 8 + 4 * count)
-    if record >= 0:
+    else:
+        record = new_record(workspace, 8 + 4 * count)
+        if record < 0:
+            store_u64(entry + 8, np.uint64(0))
+            return
         store_ids(workspace, record, ids, count)
         store_u64(entry + 16, np.uint64(record))
-        store_u64(entry, low)
-        store_u64(entry + 8, high | np.uint64(_ELSEWHERE) << np.uint64(60))
+        count = ELSEWHERE
+    store_u64(entry, low)
+    store_u64(entry + 8, high | np.uint64(count) << np.uint64(60))
 
 
 # The arena: records of a count and as many ids, and for phrases their bytes behind them.
@@ -298,19 +299,13 @@ def phrase_ids(workspace: int, text: int, size: int, readable: int, out: int) ->
     """Write the ids of a pre-token of more than ``WORD`` bytes; return how many."""
     if size > PHRASE:
         return parts_ids(workspace, text, size, readable, out)
-    mixed = np.uint64(size)
-    for place in range(0, size - 7, 8):
-        mixed = (mixed ^ load_u64(text + place)) * _SPREAD
-        mixed ^= mixed >> np.uint64(32)
-    mixed = (mixed ^ load_u64(text + size - 8)) * _SPREAD_MORE
-    mixed ^= mixed >> np.uint64(32)
-    mixed |= np.uint64(1)  # 0 marks an empty entry
-    slot = np.int64((mixed * _SPREAD) >> np.uint64(field(workspace, PHRASE_SHIFT)))
+    hashed = phrase_hash(text, size) | np.uint64(1)  # 0 marks an empty entry
+    slot = np.int64((hashed * _SPREAD) >> np.uint64(field(workspace, PHRASE_SHIFT)))
     home = field(workspace, PHRASES) + 16 * slot
     entry = home
     for _ in range(TRIES):
         found = load_u64(entry)
-        if found == mixed:
+        if found == hashed:
             record = load_i64(entry + 8)
             if same_phrase(workspace, record, text, size):
                 return stored_ids(workspace, record, out)
@@ -329,8 +324,19 @@ def phrase_ids(workspace: int, text: int, size: int, readable: int, out: int) ->
         for number in range(size):
             store_u8(place + 8 + number, load_u8(text + number))
         store_u64(entry + 8, np.uint64(record))
-        store_u64(entry, mixed)
+        store_u64(entry, hashed)
     return count
+
+
+@inlined
+def phrase_hash(text: int, size: int) -> np.uint64:
+    """Return a hash of 8 bytes or more."""
+    hashed = np.uint64(size)
+    for place in range(0, size - 7, 8):
+        hashed = (hashed ^ load_u64(text + place)) * _SPREAD
+        hashed ^= hashed >> np.uint64(32)
+    hashed = (hashed ^ load_u64(text + size - 8)) * _SPREAD_MORE
+    return hashed ^ hashed >> np.uint64(32)
 
 
 @inlined
@@ -354,13 +360,13 @@ def part_ids(workspace: int, text: int, size: int, readable: int, out: int) -> i
     if readable >= 16:
         low = load_u64(text) & load_u64(masks + 16 * size)
         high = load_u64(text + 8) & load_u64(masks + 16 * size + 8)
+        high |= np.uint64(size) << np.uint64(56)
     else:
         low, high = last_bytes(text, size)
-    high |= np.uint64(size) << np.uint64(56)
-    slot = slot_of(low, high, np.uint64(field(workspace, WORD_SHIFT)))
+    slot = np.int64(mixed(low, high) >> np.uint64(field(workspace, WORD_SHIFT)))
     store_u64(key, low)
     store_u64(key + 8, high)
-    store_i64(key + 16, field(workspace, WORDS) + ENTRY * (slot + 2))
+    store_i64(key + 16, field(workspace, WORDS) + LINE * (slot + 1))
     return word_ids(workspace, text, size, key, out)
 
 

@@ -109,10 +109,26 @@ load_i32: Any = _loading(types.int32, 32)
 load_u64: Any = _loading(types.uint64, 64)
 load_i64: Any = _loading(types.int64, 64)
 store_u8: Any = _storing(types.uint8, 8)
+store_u16: Any = _storing(types.uint16, 16)
 store_u32: Any = _storing(types.uint32, 32)
 store_i32: Any = _storing(types.int32, 32)
 store_u64: Any = _storing(types.uint64, 64)
 store_i64: Any = _storing(types.int64, 64)
+
+
+@intrinsic
+def widen_8(typingctx: Any, source: Any, target: Any) -> Any:
+    """Copy eight uint16 from one address to eight uint32 at another."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        narrow, wide = ir.VectorType(ir.IntType(16), 8), ir.VectorType(ir.IntType(32), 8)
+        loaded = builder.load(builder.inttoptr(arguments[0], narrow.as_pointer()))
+        loaded.align = 1
+        to = builder.inttoptr(arguments[1], wide.as_pointer())
+        builder.store(builder.zext(loaded, wide), to, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
 
 
 def _lowest_of(count: int) -> Any:

@@ -27,7 +27,7 @@ from hornbook.tokenizers.engine.machine import load_i64, store_i64
     RIGHTS,  # int32 [vocabulary]: the right one
     LENGTHS,  # int32 [vocabulary]: how many bytes each id stands for
     BYTE_MASKS,  # uint64 [16, 2]: the first so many bytes of a word of 16
-    WORDS,  # the cache of short pre-tokens, 32 bytes an entry
+    WORDS,  # the cache of words, two entries a cache line
     WORD_SHIFT,
     PHRASES,  # the cache of longer pre-tokens, 16 bytes an entry
     PHRASE_SHIFT,
@@ -41,9 +41,10 @@ from hornbook.tokenizers.engine.machine import load_i64, store_i64
     HEAP,  # int32 [vocabulary]: the ids that wait
     PLACE,  # how far into the text the last call came
     NEEDED,  # how much room for ids it lacked
-    KEYS,  # uint64 [ENDS_ROOM + 1, 3]: where in the cache of words they are looked for
+    KEYS,  # uint64 [ENDS_ROOM + 1, 3]: what words are looked for by, and where
+    NARROW,  # 1 where every id fits into 16 bits
     FIELDS,
-) = range(27)
+) = range(28)
 
 ENDS_ROOM = 256
 
