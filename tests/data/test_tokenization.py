@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hornbook.corpora import Corpus, CorpusConfig, CorpusSplit, split_corpus
-from hornbook.data import cached_token_store
+from hornbook.data import build_token_store, cached_token_store, tokenization
 from hornbook.errors import CorpusError, DataError
-from hornbook.listener import Listener
+from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers import BPETokenizer, ByteTokenizer
 
 
@@ -112,3 +112,32 @@ def test_a_cache_that_cannot_be_written(
     monkeypatch.setenv("HORNBOOK_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match="HORNBOOK_CACHE"):
         cached_token_store(split_of(text), ByteTokenizer())
+
+
+def test_documents_keep_their_order_and_sides_however_they_are_batched(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text.write_text("".join(f"line {number} " + "x" * (number % 7) + "\n" for number in range(90)))
+    tokenizer = BPETokenizer.train([text.read_text()], vocab_size=280)
+    split = split_of(text)
+    expected: dict[str, list[int]] = {"training": [], "validation": []}
+    for side, document in split.assigned():
+        expected[side] += [*tokenizer.encode(document.text), tokenizer.end_id]
+    for number, (batch, worth_a_thread) in enumerate([(1, 1), (40, 1), (1 << 20, 1 << 12)]):
+        monkeypatch.setattr(tokenization, "BATCH", batch)
+        monkeypatch.setattr(tokenization, "WORTH_A_THREAD", worth_a_thread)
+        store = build_token_store(split, tokenizer, tmp_path / f"store{number}")
+        for sequence, ids in (
+            (store.training, expected["training"]),
+            (store.validation, expected["validation"]),
+        ):
+            assert sequence.slice(0, len(sequence)).tolist() == ids
+
+
+def test_a_small_corpus_compiles_nothing(text: Path, tmp_path: Path) -> None:
+    class Unprepared(ByteTokenizer):
+        def prepare(self, listener: Listener = SILENT) -> None:
+            raise AssertionError("a small corpus must not wait for a compiler")
+
+    store = build_token_store(split_of(text), Unprepared(), tmp_path / "store")
+    assert len(store.training) > 0

@@ -10,12 +10,10 @@ checks that the bytes are UTF-8, another narrows, writes and flushes to the disk
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +21,17 @@ from numpy.typing import NDArray
 from hornbook.corpora.decoding import checked_utf8
 from hornbook.corpora.streams import Reading, byte_chunks, local_size
 from hornbook.data.array_file import durable_array
+from hornbook.data.overlap import WriteBehind, read_ahead
 from hornbook.data.token_store import token_width
 from hornbook.errors import DataError, TokenizerError
 from hornbook.listener import SILENT, Listener, Progress
 from hornbook.tokenizers import Tokenizer
-
-T = TypeVar("T")
 
 MUCH_TEXT = 1 << 23
 """From so much text on a tokenizer is told to make ready before the first byte is read [bytes]."""
 
 DECODED_AT_ONCE = 1 << 18
 """How many ids are decoded at a time; their bytes are several times as many."""
-
-_AHEAD = 4
-"""How many chunks wait between one thread and the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +95,9 @@ def encode_file(
         with (
             durable_array(out, width) as writer,
             listener.progress("encoding", total=size, unit="B") as progress,
-            _WriteBehind(writer.append) as behind,
+            WriteBehind(writer.append) as behind,
         ):
-            for ids in tokenizer.encode_stream(text.counted(_ahead(chunks)), threads=threads):
+            for ids in tokenizer.encode_stream(text.counted(read_ahead(chunks)), threads=threads):
                 behind.write(ids)
                 progress.advance(read.total - told)
                 told = read.total
@@ -167,42 +161,3 @@ class _Tally(Progress):
         for chunk in chunks:
             self.total += len(chunk)
             yield chunk
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield items that a thread takes out of an iterator before they are asked for."""
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="hornbook-read") as pool:
-        waiting: deque[Future[T | object]] = deque()
-        for _ in range(_AHEAD):
-            waiting.append(pool.submit(next, items, end))
-        try:
-            while (item := waiting.popleft().result()) is not end:
-                waiting.append(pool.submit(next, items, end))
-                yield item  # pyright: ignore[reportReturnType] - it is not the end
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-class _WriteBehind:
-    """Hands arrays to a thread that writes them; its error comes back later, or at the end."""
-
-    def __init__(self, append: Callable[[NDArray[np.uint32]], None]) -> None:
-        self._append = append
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="hornbook-write")
-        self._waiting: deque[Future[None]] = deque()
-
-    def write(self, ids: NDArray[np.uint32]) -> None:
-        self._waiting.append(self._pool.submit(self._append, ids))
-        if len(self._waiting) > _AHEAD:
-            self._waiting.popleft().result()
-
-    def __enter__(self) -> _WriteBehind:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
-        if kind is None:
-            for future in self._waiting:
-                future.result()

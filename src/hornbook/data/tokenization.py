@@ -8,17 +8,30 @@ that was made from anything else is never taken by mistake.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hornbook.cache import cache_folder
 from hornbook.corpora import CorpusSplit
-from hornbook.data.token_store import STORE_VERSION, TokenStore, TokenStoreWriter
+from hornbook.data.file_encoding import MUCH_TEXT
+from hornbook.data.overlap import read_ahead
+from hornbook.data.token_store import STORE_VERSION, Side, TokenStore, TokenStoreWriter
 from hornbook.durable import ABANDONED_AFTER, durable_folder, remove_unfinished
 from hornbook.errors import DataError
 from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers import Tokenizer
+from hornbook.tokenizers.streams import usable_cores
+
+BATCH = 1 << 21
+"""How much text is gathered for each core before it is encoded [bytes]."""
+
+WORTH_A_THREAD = 1 << 12
+"""Shorter documents are encoded sooner than handed to another thread [bytes, on average]."""
+
+_Content = tuple[Side, bytes, bool]
+"""The side of a document, its text or a part of it in UTF-8, and whether it ends there."""
 
 
 def store_fingerprint(corpus: str, split: str, tokenizer: str) -> str:
@@ -74,21 +87,27 @@ def build_token_store(
         "tokenizer": tokenizer.fingerprint,
     }
     remove_unfinished(folder.parent, idle_seconds=ABANDONED_AFTER)
-    end = np.array([tokenizer.end_id], dtype=np.uint32)
     total = facts.training.bytes + facts.validation.bytes
+    if total >= MUCH_TEXT:
+        tokenizer.prepare(listener)
+    cores = usable_cores()
+    end = np.array([tokenizer.end_id], dtype=np.uint32)
     try:
         with (
             durable_folder(folder) as aside,
             TokenStoreWriter(aside, tokenizer.vocab_size) as writer,
             listener.progress("encoding", total=total, unit="B") as progress,
         ):
-            for side, document in split.assigned():
-                size = len(document.text.encode("utf-8"))
-                writer.add(side, tokenizer.encode_array(document.text), size)
-                if document.complete:
-                    writer.add(side, end)
-                    writer.end_document(side)
-                progress.advance(size)
+            for batch in read_ahead(_batches(split, BATCH * cores), waiting=1):
+                contents = [content for _, content, _ in batch]
+                short = sum(map(len, contents)) < WORTH_A_THREAD * len(contents)
+                encoded = tokenizer.encode_batch_arrays(contents, threads=1 if short else cores)
+                for (side, content, complete), ids in zip(batch, encoded, strict=True):
+                    writer.add(side, ids, len(content))
+                    if complete:
+                        writer.add(side, end)
+                        writer.end_document(side)
+                    progress.advance(len(content))
             writer.close(fingerprint=store_fingerprint(*sources.values()), sources=sources)
     except OSError as error:
         needed = f"about {total // 2 >> 20:,} MiB" if total > 1 << 21 else "a few MiB"
@@ -97,3 +116,18 @@ def build_token_store(
             f"{needed} are needed; set HORNBOOK_CACHE to a folder with room."
         ) from error
     return TokenStore.open(folder)
+
+
+def _batches(split: CorpusSplit, size: int) -> Iterator[list[_Content]]:
+    """Gather the documents of a split, in their order, to at least ``size`` bytes of text."""
+    batch: list[_Content] = []
+    gathered = 0
+    for side, document in split.assigned():
+        content = document.text.encode("utf-8")
+        batch.append((side, content, document.complete))
+        gathered += len(content)
+        if gathered >= size:
+            yield batch
+            batch, gathered = [], 0
+    if batch:
+        yield batch
