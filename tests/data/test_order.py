@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.data import ExampleOrder
 from hornbook.data.order import permute
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 3000), key=st.integers(0, 2**63 - 1))
 def test_every_place_has_its_own_partner(count: int, key: int) -> None:
     found = permute(np.arange(count), count, key)
     assert np.array_equal(np.sort(found), np.arange(count))
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(1, 200),
     seed=st.integers(0, 1000),
