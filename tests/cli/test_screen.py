@@ -53,7 +53,8 @@ def test_a_pipe_gets_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> No
     assert "\x1b" not in printed.err
     assert "\r" not in printed.err
     assert len([line for line in lines if line.startswith("reading: ")]) == 5
-    assert "reading: 2.0 kB of 10.0 kB" in lines
+    assert "reading: 2.0 kB of 10.0 kB, 0:20 left" in lines
+    assert "reading: 10.0 kB of 10.0 kB" in lines
     assert 4 <= len([line for line in lines if line.startswith("training: step")]) <= 5
     assert lines[-5:] == [
         "a ␛[31mfact",

@@ -13,6 +13,7 @@ import pytest
 from hornbook.cli.corpus_counting import texts_of_shard
 from hornbook.corpora import CorpusConfig
 from hornbook.errors import CorpusError, VocabularyUnfinished
+from hornbook.listener import Listener, Progress
 from hornbook.tokenizers import BPETokenizer, Tokenizer
 from hornbook.tokenizers.bpe_reference import count_pre_tokens, learn_merges
 from hornbook.tokenizers.counts import PreTokenCounts
@@ -216,6 +217,27 @@ def test_ctrl_c_keeps_the_vocabulary_so_far_aside(
     )
     assert Tokenizer.load(aside) == stopped
     assert not (tmp_path / "t.json").exists()
+
+
+def test_ctrl_c_while_the_readable_twin_merges_keeps_its_merges(text: str) -> None:
+    class Stopping(Listener, Progress):
+        """Ctrl-C while the third merge is told of."""
+
+        told = 0
+
+        def progress(self, title: str, *, total: int | None, unit: str) -> Progress:
+            return self
+
+        def advance(self, amount: int) -> None:
+            self.told += amount
+            if self.told == 3:
+                raise KeyboardInterrupt
+
+    pre_tokens = count_pre_tokens([text[:2000]], splitter("gpt2"))
+    counts = PreTokenCounts.from_mapping(pre_tokens, "gpt2", ("<|endoftext|>",))
+    with pytest.raises(VocabularyUnfinished, match="260 of 300") as stop:
+        BPETokenizer.train_from_counts(counts, 300, listener=Stopping())
+    assert list(stop.value.tokenizer.merges) == learn_merges(pre_tokens, 43)[:3]
 
 
 @pytest.mark.parametrize(

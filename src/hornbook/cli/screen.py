@@ -66,7 +66,7 @@ class ScreenListener(Listener):
 
     def progress(self, title: str, *, total: int | None, unit: str) -> Progress:
         """Show a long task: a bar, or plain lines."""
-        return _TaskProgress(self._draw(title, total), title, total, unit)
+        return _TaskProgress(self._draw(title, total), self._clock, total, unit)
 
     def measured(self, measurement: Mapping[str, Any]) -> None:
         """Show a measurement on the validation side; the others are in the training line."""
@@ -198,9 +198,12 @@ class _Bar(_Drawn):
 class _TaskProgress(Progress):
     """The progress of one task, handed to the room that does it."""
 
-    def __init__(self, drawn: _Drawn, title: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, drawn: _Drawn, clock: Callable[[], float], total: int | None, unit: str
+    ) -> None:
         self._drawn, self._total, self._unit = drawn, total, unit
         self._done = 0
+        self._clock, self._began = clock, clock()
 
     def advance(self, amount: int) -> None:
         self._done += amount
@@ -208,7 +211,13 @@ class _TaskProgress(Progress):
 
     def _describe(self) -> str:
         done = quantity(self._done, self._unit)
-        return f"{done} of {quantity(self._total, self._unit)}" if self._total else done
+        if not self._total:
+            return done
+        of = f"{done} of {quantity(self._total, self._unit)}"
+        if not 0 < self._done < self._total:
+            return of
+        each = (self._clock() - self._began) / self._done
+        return f"{of}, {duration(each * (self._total - self._done))} left"
 
     def __exit__(
         self,

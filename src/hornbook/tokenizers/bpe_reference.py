@@ -67,6 +67,7 @@ def learn_merges(
     merge_count: int,
     min_frequency: int = 2,
     listener: Listener = SILENT,
+    merges: list[Pair] | None = None,
 ) -> list[Pair]:
     """Learn merges from counted pre-tokens.
 
@@ -74,6 +75,7 @@ def learn_merges(
         pre_tokens: how often each pre-token occurs.
         merge_count: how many merges to learn at the most.
         min_frequency: how often the two must stand side by side to be merged, at least 1.
+        merges: an empty list to fill, for a caller who wants them even if Ctrl-C comes.
 
     Returns:
         The merges in their order; ids below 256 are bytes, merge ``i`` makes token ``256 + i``.
@@ -83,7 +85,7 @@ def learn_merges(
     word_counts = list(pre_tokens.values())
     tokens = [bytes([byte]) for byte in range(256)]
     mirrors = [mirrored(token) for token in tokens]
-    merges: list[Pair] = []
+    merges = [] if merges is None else merges
 
     # Phase 2: count the pairs, and note which words hold them.
     pair_counts: Counter[Pair] = Counter()

@@ -32,7 +32,14 @@ def learn_merges(
     """
     worth = WORTH_LOADING if engine.kept() else WORTH_COMPILING
     if len(counts.content) <= worth:
-        return bpe_reference.learn_merges(counts.to_mapping(), merge_count, min_frequency, listener)
+        so_far: list[Pair] = []
+        pre_tokens = counts.to_mapping()
+        try:
+            return bpe_reference.learn_merges(
+                pre_tokens, merge_count, min_frequency, listener, so_far
+            )
+        except KeyboardInterrupt:
+            unfinished(so_far)
     engine.announce(listener)
     from hornbook.tokenizers.engine import trainer
 
