@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import pytest
 import tiktoken
 
@@ -95,8 +94,3 @@ def published(shared: Path, kernels: None) -> Callable[[str], Published]:
 def vocabulary(request: pytest.FixtureRequest, published: Callable[[str], Published]) -> Published:
     """Each published vocabulary: ours with kernels, and tiktoken's."""
     return published(request.param)
-
-
-def same_ids(ours: BPETokenizer, theirs: tiktoken.Encoding, text: str) -> bool:
-    """Whether both give the same ids; an array of them stays small where a list would not."""
-    return np.array_equal(ours.encode_array(text), np.array(theirs.encode_ordinary(text)))
