@@ -67,22 +67,24 @@ def permute(places: NDArray[np.int64], count: int, key: int) -> NDArray[np.int64
     True
     """
     half_bits = max(1, ((count - 1).bit_length() + 1) // 2)
+    round_keys = [np.uint64(stream_seed(key, "round", number)) for number in range(_ROUNDS)]
     values = places.astype(np.uint64)
     # Walking on from a value outside the range keeps the map one-to-one; the range is at
     # least a quarter of the network's domain, so four steps are expected at the worst.
     outside = np.ones(len(values), dtype=bool)
     while outside.any():
-        values[outside] = _feistel(values[outside], half_bits, key)
+        values[outside] = _feistel(values[outside], half_bits, round_keys)
         outside = values >= np.uint64(count)
     return values.astype(np.int64)
 
 
-def _feistel(values: NDArray[np.uint64], half_bits: int, key: int) -> NDArray[np.uint64]:
+def _feistel(
+    values: NDArray[np.uint64], half_bits: int, round_keys: list[np.uint64]
+) -> NDArray[np.uint64]:
     mask = np.uint64((1 << half_bits) - 1)
     shift = np.uint64(half_bits)
     left, right = values >> shift, values & mask
-    for number in range(_ROUNDS):
-        round_key = np.uint64(stream_seed(key, "round", number))
+    for round_key in round_keys:
         left, right = right, left ^ (mixed_bits(right + round_key) & mask)
     return (left << shift) | right
 
