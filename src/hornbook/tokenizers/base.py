@@ -288,12 +288,17 @@ class Tokenizer(ABC):
         Raises:
             TokenizerError: an id is outside the vocabulary or unused in it; names its position.
         """
-        if isinstance(ids, np.ndarray) and ids.dtype.kind in "ui" and worth_kernels(ids.size):
-            flat = np.ascontiguousarray(ids.reshape(-1), dtype=np.uint32)
-            same = ids.dtype == np.uint32 or not (ids.min() < 0 or ids.max() >= self.vocab_size)
-            joined = self._spelled.joined(flat) if same else None
-            if joined is not None:
-                return joined
+        if isinstance(ids, np.ndarray):
+            if ids.ndim != 1:
+                raise TokenizerError(
+                    f"ids of the shape {list(ids.shape)} cannot be decoded: give one row [tokens]"
+                )
+            if ids.dtype.kind in "ui" and worth_kernels(ids.size):
+                same = ids.dtype == np.uint32 or 0 <= ids.min() <= ids.max() < self.vocab_size
+                flat = np.ascontiguousarray(ids, dtype=np.uint32)
+                joined = self._spelled.joined(flat) if same else None
+                if joined is not None:
+                    return joined
         known: list[int] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         tokens = self._tokens
         try:

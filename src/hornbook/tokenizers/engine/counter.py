@@ -46,8 +46,7 @@ class Counter:
         text = address_of(np.frombuffer(joined, dtype=np.uint8))
         self._block[fields.PLACE] = self._block[fields.TEXT] = 0
         while not count(self._block, self._pattern, text, stops, len(joined)):
-            place = int(self._block[fields.PLACE])
-            self._grow(min(len(joined) - place, 1 << 16) if place else len(joined))
+            self._grow(int(self._block[fields.NEEDED]))
 
     def merge(self, other: Counter) -> None:
         """Add what another counter counted."""
@@ -91,7 +90,7 @@ class Counter:
         self._block[fields.ARENA_SIZE] = arena
 
     def _grow(self, size: int) -> None:
-        """Make room for the next pre-tokens of a text, of which ``size`` bytes may be one."""
+        """Make room for the next pre-tokens of a text, which have ``size`` bytes together."""
         if self._max_memory is not None and 2 * self.memory > self._max_memory:
             self._drop_rarest()
         self._reserve(fields.ENDS_ROOM, size // 16 + 1, 2 * size + 64)
@@ -118,7 +117,10 @@ class Counter:
     def _drop_rarest(self) -> None:
         """Forget what occurred least often, and at least half of all different pre-tokens."""
         counts = np.concatenate([_counts_in(self._words), _counts_in(self._phrases)])
-        median = int(np.median(counts[counts > 0]))
+        counts = counts[counts > 0]
+        if not counts.size:  # one pre-token alone may need more than was allowed
+            return
+        median = int(np.median(counts))
         word_bits, phrase_bits, arena = self._block[
             [fields.WORD_BITS, fields.PHRASE_BITS, fields.ARENA_SIZE]
         ].tolist()

@@ -52,8 +52,9 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
     ARENA_USED,
     PLACE,  # how far into the text the last call came
     TEXT,  # which text that was
+    NEEDED,  # for how many bytes there was no room
     FIELDS,
-) = range(15)
+) = range(16)
 
 
 @kernel
@@ -81,7 +82,7 @@ def count(
             # The worst that can come: all of them new, and all of their bytes too.
             size = load_i64(ends + 8 * (found - 1)) - place
             if not has_room(counter, found, size):
-                counter[PLACE] = place
+                counter[PLACE], counter[NEEDED] = place, size
                 return False
             for number in range(found):
                 end = load_i64(ends + 8 * number)
@@ -152,7 +153,9 @@ def add_phrase(counter: NDArray[np.int64], text: int, size: int, times: int) -> 
             counter[ARENA_USED] += 8 + (size + 7) // 8 * 8
             counter[PHRASES_USED] += 1
             break
-        if load_u64(entry) == hashed and is_phrase(counter[ARENA] + load_i64(entry + 8), text, size):
+        if load_u64(entry) == hashed and is_phrase(
+            counter[ARENA] + load_i64(entry + 8), text, size
+        ):
             break
         entry += ENTRY
         if entry == last:

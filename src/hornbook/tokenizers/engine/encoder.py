@@ -24,10 +24,10 @@ from hornbook.tokenizers.engine.machine import address_of
 from hornbook.tokenizers.engine.merging import EMPTY, ID_BITS, NONE, SHORT, fill_joints, fill_pairs
 from hornbook.tokenizers.unicode_classes import class_table
 
-WORD_LINES = 1 << 16
+WORD_LINES = 1 << 18
 PHRASE_ENTRIES = 1 << 16
 ARENA_BYTES = 1 << 23
-"""One workspace has 4 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
+"""One workspace has 16 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
 
 LIMIT = 1 << ID_BITS
 """How many ids a vocabulary may have for this engine."""

@@ -198,6 +198,16 @@ def count_bits(typingctx: Any, mask: Any) -> Any:
     return types.int64(types.uint64), emit
 
 
+@intrinsic
+def pointer_to(typingctx: Any, address: Any) -> Any:
+    """Return an address as what ``numba.carray`` takes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], _BYTE.as_pointer())
+
+    return types.voidptr(types.int64), emit
+
+
 def address_of(array: np.ndarray) -> int:
     """Return where an array's first element stands; keep the array while it is in use."""
     return array.__array_interface__["data"][0]

@@ -57,17 +57,19 @@ def learn_merges(
             "max_memory, which forgets the rarest"
         )
     training = _laid_out(content, ends, counts, merge_count, min_frequency)
+    block = learning.addresses(training)
     done, goes_on = 0, True
     try:
         with listener.progress("merging", total=merge_count, unit="merges") as progress:
             while goes_on and done < merge_count:
                 step = MERGES_AT_FIRST if done < MERGES_AT_ONCE else MERGES_AT_ONCE
                 wanted = min(done + step, merge_count)
-                goes_on = learning.learn(training, wanted, min_frequency)
+                goes_on = learning.learn(block, wanted, min_frequency)
                 learned = int(training.sizes[learning.MERGES])
                 progress.advance(learned - done)
                 if goes_on and learned < wanted:
                     training = _with_room(training)
+                    block = learning.addresses(training)
                 done = learned
     except KeyboardInterrupt:
         stopped(training.merges[: training.sizes[learning.MERGES]].copy())
@@ -119,8 +121,9 @@ def _laid_out(
     )
     training.sizes[learning.BYTES_USED] = 256
     pair_counts, pair_places = (np.zeros(1 << 16, dtype=np.int64) for _ in range(2))
-    learning.count_byte_pairs(training, cells, pair_counts, pair_places)
-    learning.add_byte_pairs(training, cells, pair_counts, pair_places, min_frequency)
+    block = learning.addresses(training)
+    learning.count_byte_pairs(block, cells, pair_counts, pair_places)
+    learning.add_byte_pairs(block, cells, pair_counts, pair_places, min_frequency)
     return training
 
 
