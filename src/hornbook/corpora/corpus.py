@@ -15,11 +15,18 @@ from pydantic import Field
 from hornbook.corpora.decoding import decode
 from hornbook.corpora.documents import Document
 from hornbook.corpora.named import python_topics
-from hornbook.corpora.separation import PART_LIMIT, SeparateBy, Separation, parts, rule_for
+from hornbook.corpora.separation import (
+    PART_LIMIT,
+    DocumentRule,
+    Separation,
+    parts,
+    rule_for,
+)
 from hornbook.corpora.sources import Source, find_sources
 from hornbook.corpora.streams import CHUNK, Reading, byte_chunks
 from hornbook.corpora.tables import jsonl_rows, parquet_rows
-from hornbook.errors import CorpusError
+from hornbook.corpora.verses import holds_verses, read_verses
+from hornbook.errors import CorpusError, Problem
 from hornbook.listener import SILENT, Listener
 from hornbook.settings import Settings
 
@@ -33,9 +40,11 @@ class CorpusConfig(Settings):
     or - for standard input. Plain, .gz or .zst; .jsonl and .parquet give a document a row. From a
     folder, names ending in .txt, .md, .text, .jsonl and .parquet are read."""
 
-    separate_by: Literal["auto", "file", "line", "blank_line", "separator"] = "auto"
-    """What ends a document. auto: the rule of a known corpus; the separator, where it stands in
-    the first MiB of a file; otherwise the end of the file."""
+    separate_by: Literal["auto", "file", "line", "blank_line", "separator", "verse"] = "auto"
+    """What ends a document. verse: each line is a reference (Book C:V, or Book, C and V) and a
+    text, between them a tab, a comma or |; the text is the document. auto: the rule of a known
+    corpus; the separator, where it stands in the first MiB of a file; verse, where every file
+    begins with verses; otherwise the end of the file."""
 
     separator: str = Field(default="<|endoftext|>", min_length=1)
     """The text between two documents, under separate_by=separator; it is part of neither."""
@@ -43,17 +52,32 @@ class CorpusConfig(Settings):
     field: str = Field(default="text", min_length=1)
     """The field of a .jsonl file, or the column of a .parquet file, that holds the text."""
 
-    errors: Literal["strict", "replace"] = "strict"
-    """What to do about bytes that are not UTF-8. strict: stop and name the first;
-    replace: put U+FFFD there."""
+    with_books: bool = False
+    """Whether each verse begins with the name of its book; only read under separate_by=verse."""
 
-    split: Literal["auto", "by_document", "contiguous", "random"] = "auto"
+    errors: Literal["strict", "replace", "skip"] = "strict"
+    """What to do about bytes that are not UTF-8. strict: stop and name the first;
+    replace: put U+FFFD there; skip: as strict, but in files of verses leave out and count the
+    lines that hold such bytes or are no verse."""
+
+    split: Literal["auto", "by_document", "by_chapter", "by_book", "contiguous", "random"] = "auto"
     """How validation text is chosen. by_document: by each text's own hash, the same in every
-    run; contiguous: the last part; random: by the seed. auto: by_document from 100 different
-    documents on, else contiguous."""
+    run; by_chapter, by_book: whole chapters or books of verses, by the hash of their names;
+    contiguous: the last part; random: by the seed. auto: by_document from 100 different documents
+    on, else contiguous."""
 
     validation_fraction: float = Field(default=0.1, ge=0.0, lt=1.0)
     """The share of the text that is kept for validation; 0 keeps none [0 to 1]."""
+
+    def conflicts(self) -> Iterator[Problem]:
+        """Yield a problem for chapters or books in text that is not read as verses."""
+        if self.split in ("by_chapter", "by_book") and self.separate_by not in ("auto", "verse"):
+            yield Problem(
+                "split",
+                f"needs verses, and corpus.separate_by={self.separate_by} reads none; use "
+                "corpus.separate_by=verse, or corpus.split=by_document",
+                self.split,
+            )
 
 
 class Corpus:
@@ -83,6 +107,8 @@ class Corpus:
             separate_by, reason = _settle(sources, config.separator)
             listener.notice(f"separate_by={separate_by}: {reason}")
         resolved = config.model_copy(update={"files": files, "separate_by": separate_by})
+        for problem in resolved.conflicts():
+            raise CorpusError(f"corpus.{problem}.")
         return cls(resolved, sources)
 
     @property
@@ -116,8 +142,11 @@ class Corpus:
 
     def _documents_of(self, source: Source, reading: Reading, limit: int) -> Iterator[Document]:
         config = self.config
-        if source.kind == "text":
-            text = decode(byte_chunks(source.location, reading), source.name, config.errors)
+        errors = "strict" if config.errors == "skip" else config.errors
+        if source.kind == "text" and config.separate_by == "verse":
+            yield from self._verses(source, reading, limit)
+        elif source.kind == "text":
+            text = decode(byte_chunks(source.location, reading), source.name, errors)
             yield from self._separated(text, source.name, source.name, reading, limit)
         elif source.kind == "python-docs":
             for topic, text in python_topics():
@@ -126,17 +155,35 @@ class Corpus:
                 reading.progress.advance(len(text))
         else:
             read_rows = jsonl_rows if source.kind == "jsonl" else parquet_rows
-            for number, text in read_rows(source.location, config.field, config.errors, reading):
+            for number, text in read_rows(source.location, config.field, errors, reading):
                 if not text or text.isspace():
                     reading.empty += 1
                     continue
                 for part, complete in parts(text, limit):
                     yield Document(part, f"{source.name}:{number}", source.name, complete)
 
+    def _verses(self, source: Source, reading: Reading, limit: int) -> Iterator[Document]:
+        errors = self.config.errors
+        text = decode(
+            byte_chunks(source.location, reading),
+            source.name,
+            "surrogateescape" if errors == "skip" else errors,
+        )
+        for number, verse in read_verses(text, source.name, reading, skip=errors == "skip"):
+            line = verse.line(with_book=self.config.with_books)
+            if not line:
+                reading.empty += 1
+                continue
+            for part, complete in parts(line, limit):
+                id = f"{source.name}:{number}"
+                yield Document(part, id, source.name, complete, verse.sections)
+
     def _separated(
         self, text: Iterable[str], id: str, source: str, reading: Reading, limit: int
     ) -> Iterator[Document]:
         separate_by = _settled(self.config)
+        if separate_by == "verse":  # the language reference, beside a file of verses
+            separate_by = "file"
         separation = Separation(text, rule_for(separate_by, self.config.separator), limit)
         numbered = separate_by != "file"
         for number, part, complete in separation:
@@ -144,15 +191,16 @@ class Corpus:
         reading.empty += separation.empty
 
 
-def _settled(config: CorpusConfig) -> SeparateBy:
+def _settled(config: CorpusConfig) -> DocumentRule:
     assert config.separate_by != "auto", "Corpus.open resolves auto"
     return config.separate_by
 
 
-def _settle(sources: Sequence[Source], separator: str) -> tuple[SeparateBy, str]:
+def _settle(sources: Sequence[Source], separator: str) -> tuple[DocumentRule, str]:
     """Choose how documents are separated, and say why in words for the user.
 
-    By file and by separator go together: a file without the separator stays one document.
+    By file and by separator go together: a file without the separator stays one document. So
+    does a file of verses beside files of other text.
 
     Raises:
         CorpusError: when the rules of known corpora contradict each other or other files.
@@ -160,14 +208,14 @@ def _settle(sources: Sequence[Source], separator: str) -> tuple[SeparateBy, str]
     texts = [source for source in sources if source.kind in ("text", "python-docs")]
     if not texts:
         return "file", "each row is a document"
-    rules: dict[SeparateBy, str] = {}
+    rules: dict[DocumentRule, str] = {}
     for source in texts:
-        if source.separate_by is not None:
-            rules.setdefault(source.separate_by, source.name)
-        elif "separator" in rules or not _stands_in_first_mib(separator, source):
-            rules.setdefault("file", source.name)
-        else:
-            rules["separator"] = source.name
+        found = source.separate_by
+        if found is None:
+            found = "file" if "separator" in rules else _rule_of(source, separator)
+        rules.setdefault(found, source.name)
+    if len(rules) > 1 and "verse" in rules and all(each.separate_by is None for each in texts):
+        rules.setdefault("file", rules.pop("verse"))
     if "separator" in rules:
         rules.pop("file", None)
     if len(rules) > 1:
@@ -181,16 +229,22 @@ def _settle(sources: Sequence[Source], separator: str) -> tuple[SeparateBy, str]
         return rule, f"the rule of {name}" if rule != "file" else "each file or topic is a document"
     if rule == "separator":
         return rule, f"{separator} stands in {name}"
+    if rule == "verse":
+        return rule, f"{name} begins with verses; each is a document"
     return rule, f"each file is one document ({separator} is not in its first MiB)"
 
 
-def _stands_in_first_mib(separator: str, source: Source) -> bool:
+def _rule_of(source: Source, separator: str) -> DocumentRule:
+    """What the first MiB of a file says about its documents."""
     seen = b""
     for chunk in byte_chunks(source.location):
         seen += chunk
         if len(seen) >= CHUNK:
             break
-    return separator.encode("utf-8") in seen[:CHUNK]
+    beginning = seen[:CHUNK].decode("utf-8-sig", "replace")
+    if separator in beginning:
+        return "separator"
+    return "verse" if holds_verses(beginning) else "file"
 
 
 def _no_text(sources: Sequence[Source]) -> CorpusError:

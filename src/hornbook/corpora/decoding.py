@@ -20,10 +20,14 @@ processor's cache, which is twice as fast as a MiB at a time [bytes]."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def decode(chunks: Iterable[bytes], name: str, errors: Errors = "strict") -> Iterator[str]:
+def decode(
+    chunks: Iterable[bytes], name: str, errors: Errors | Literal["surrogateescape"] = "strict"
+) -> Iterator[str]:
     """Decode UTF-8; a byte order mark at the start is dropped, nothing else is changed.
 
-    How the bytes are cut into chunks makes no difference to the text or to an error.
+    How the bytes are cut into chunks makes no difference to the text or to an error. Under
+    ``surrogateescape`` each invalid byte becomes half of a surrogate pair, so that a reader of
+    lines can leave out those that hold one.
 
     >>> "".join(decode([b"caf\\xc3", b"\\xa9"], "menu.txt"))
     'café'
@@ -99,6 +103,15 @@ def invalid_utf8(
         f"(0x{error.object[error.start]:02x}, counted from 0). If this file is text in another "
         f"encoding, convert it to UTF-8; {otherwise}."
     )
+
+
+def holds_surrogates(text: str) -> bool:
+    """Say whether a text holds half of a surrogate pair, which UTF-8 cannot write.
+
+    >>> holds_surrogates("a\\ud800b"), holds_surrogates("ab")
+    (True, False)
+    """
+    return _SURROGATE.search(text) is not None
 
 
 def without_surrogates(text: str, where: str, errors: Errors) -> str:

@@ -15,9 +15,12 @@ class Document:
         source: the path, address or corpus name that it was read from.
         complete: false for every part of a long document but its last. The parts follow
             each other directly, share one id, and put end to end are the document.
+        sections: the larger parts of a work that it belongs to, largest first: of a verse the
+            book and the chapter, such as ``("Ruth", "Ruth 1")``; of other text none.
     """
 
     text: str
     id: str
     source: str
     complete: bool = True
+    sections: tuple[str, ...] = ()

@@ -27,6 +27,8 @@ class Entries:
         characters: the length of the text.
         sizes: its length in UTF-8 [bytes].
         fingerprint: SHA-256 over the texts of all documents in order, in hexadecimal.
+        sections: the hash of the name of the section that each document belongs to, or of its
+            text where it belongs to none; ``None`` when sections were not asked for.
     """
 
     hashes: NDArray[np.uint64]
@@ -34,15 +36,23 @@ class Entries:
     characters: NDArray[np.uint32]
     sizes: NDArray[np.uint32]
     fingerprint: str
+    sections: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.hashes)
 
 
 class Ledger:
-    """Enter the documents of a corpus in order, then ``close``."""
+    """Enter the documents of a corpus in order, then ``close``.
 
-    def __init__(self) -> None:
+    Args:
+        section: the place of the section to remember in ``Document.sections``; takes 8 bytes
+            more a document. ``None`` remembers none.
+    """
+
+    def __init__(self, section: int | None = None) -> None:
+        self._section = section
+        self._sections = array("Q")
         self._keys = array("Q")  # the hash, and in the lowest bit whether a document begins
         self._characters = array("I")
         self._sizes = array("I")
@@ -57,6 +67,9 @@ class Ledger:
             self._key = text_hash(data) << 1 | 1
         self._keys.append(self._key)
         self._key &= ~1
+        if self._section is not None:
+            named = document.sections[self._section] if document.sections else None
+            self._sections.append(self._key >> 1 if named is None else text_hash(named.encode()))
         self._characters.append(len(document.text))
         self._sizes.append(len(data))
         self._length += len(data)
@@ -78,6 +91,9 @@ class Ledger:
             characters=np.frombuffer(self._characters, dtype=np.uint32),
             sizes=np.frombuffer(self._sizes, dtype=np.uint32),
             fingerprint=self._digest.hexdigest(),
+            sections=None
+            if self._section is None
+            else np.frombuffer(self._sections, dtype=np.uint64),
         )
 
 

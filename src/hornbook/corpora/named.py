@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hornbook.cache import cache_folder
-from hornbook.corpora.separation import SeparateBy
+from hornbook.corpora.separation import DocumentRule
 from hornbook.download import download
 from hornbook.durable import write_durably
 from hornbook.errors import CorpusError
@@ -38,7 +38,7 @@ class NamedCorpus:
     sha256: str | None
     bytes: int
     origin: str
-    separate_by: SeparateBy
+    separate_by: DocumentRule
     convert: Callable[[bytes], bytes] | None = None
 
 
@@ -97,7 +97,7 @@ _KNOWN = (
         sha256=None,
         bytes=4_500_000,
         origin="Michael Peter Engelbrite, by way of scrollmapper/bible_databases; public domain",
-        separate_by="line",
+        separate_by="verse",
         convert=verses_from_csv,
     ),
     NamedCorpus(

@@ -16,6 +16,9 @@ from typing import Literal
 
 SeparateBy = Literal["file", "line", "blank_line", "separator"]
 
+DocumentRule = SeparateBy | Literal["verse"]
+"""What makes a document: text between two separators, or the verse on a line."""
+
 PART_LIMIT = 4 * 1024 * 1024
 """The longest text that is delivered in one piece [characters]."""
 

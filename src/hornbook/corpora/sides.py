@@ -1,4 +1,4 @@
-"""The three ways to choose validation text, each a pure function of what a ledger holds."""
+"""The ways to choose validation text, each a pure function of what a ledger holds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from hornbook.corpora.ledger import HASH_BITS, Entries
 from hornbook.randomness import stream_seed
 
-Method = Literal["by_document", "contiguous", "random"]
+Method = Literal["by_document", "by_chapter", "by_book", "contiguous", "random"]
+
+SECTIONS = {"by_book": 0, "by_chapter": 1}
+"""The methods that keep a section together, and its place in ``Document.sections``."""
 
 _SLICE = 1 << 20
 _WORD = (1 << 64) - 1
@@ -45,10 +48,30 @@ def assign(method: Method, entries: Entries, fraction: float, seed: int) -> Assi
         return Assignment(np.zeros(len(entries), dtype=np.uint8))
     if method == "contiguous":
         return contiguous(entries, fraction)
+    if method in SECTIONS:
+        return by_section(entries, fraction)
     hashes = entries.hashes
     if method == "random":
         hashes = keyed(hashes, stream_seed(seed, "split"))
-    return Assignment((hashes < np.uint64(fraction * 2.0**HASH_BITS)).astype(np.uint8))
+    return Assignment(_below(hashes, fraction))
+
+
+def by_section(entries: Entries, fraction: float) -> Assignment:
+    """Keep whole sections for validation, by the hash of their names.
+
+    A document of such a section whose text also stands in training is moved there.
+    """
+    assert entries.sections is not None, "the ledger was not asked to remember sections"
+    sides = _below(entries.sections, fraction)
+    held = sides.astype(np.bool_)
+    moved = np.isin(entries.hashes[held], entries.hashes[~held])
+    sides[held] = ~moved
+    return Assignment(sides, duplicates_moved=int(np.count_nonzero(moved & entries.first[held])))
+
+
+def _below(hashes: NDArray[np.uint64], fraction: float) -> NDArray[np.uint8]:
+    """1 where a hash is among the lowest ``fraction`` of all that there can be."""
+    return (hashes < np.uint64(fraction * 2.0**HASH_BITS)).astype(np.uint8)
 
 
 def keyed(hashes: NDArray[np.uint64], key: int) -> NDArray[np.uint64]:
@@ -154,4 +177,7 @@ def describe(method: Method, fraction: float) -> str:
     share = f"{math.floor(fraction * 1000 + 0.5) / 10:g} %"
     if method == "contiguous":
         return f"the last {share} of the text is kept for validation"
+    if method in SECTIONS:
+        sections = f"{method.removeprefix('by_')}s"
+        return f"about {share} of the {sections} are kept for validation, chosen by their names"
     return f"about {share} of the documents are kept for validation, chosen by their text"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hornbook.corpora.named import NAMED_CORPORA, PYTHON_DOCS, fetch
-from hornbook.corpora.separation import SeparateBy
+from hornbook.corpora.separation import DocumentRule
 from hornbook.corpora.standard_input import spool
 from hornbook.corpora.streams import COMPRESSED, is_address, local_size, unreadable
 from hornbook.errors import CorpusError
@@ -48,7 +48,7 @@ class Source:
     name: str
     kind: Kind
     size: int | None
-    separate_by: SeparateBy | None = None
+    separate_by: DocumentRule | None = None
 
 
 def find_sources(

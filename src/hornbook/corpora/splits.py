@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -19,7 +19,14 @@ import numpy as np
 from hornbook.corpora.corpus import Corpus, CorpusConfig
 from hornbook.corpora.documents import Document
 from hornbook.corpora.ledger import Entries, Ledger
-from hornbook.corpora.sides import Assignment, Method, assign, describe, distinct_documents
+from hornbook.corpora.sides import (
+    SECTIONS,
+    Assignment,
+    Method,
+    assign,
+    describe,
+    distinct_documents,
+)
 from hornbook.corpora.streams import Reading
 from hornbook.errors import CorpusError
 from hornbook.listener import SILENT, Listener
@@ -51,12 +58,13 @@ class SplitFacts:
         validation: the same of the text kept apart.
         divided_at: the character of the corpus (from 0, counting delivered text) at which
             one long document was divided; it then counts on both sides. Else ``None``.
-        duplicates_moved: documents of the last part that were moved to training, because
-            the same text stands there.
+        duplicates_moved: documents that were moved to training, because the same text stands
+            there.
         empty_dropped: documents without any text, which were left out.
         corpus_fingerprint: SHA-256 over the texts of all documents in order; it depends on
             no name, place or id.
         split_fingerprint: SHA-256 over the corpus and every document's side.
+        malformed_dropped: lines that were left out under ``errors=skip``.
     """
 
     method: Method
@@ -69,6 +77,7 @@ class SplitFacts:
     empty_dropped: int
     corpus_fingerprint: str
     split_fingerprint: str
+    malformed_dropped: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts as a dictionary of plain JSON values."""
@@ -137,7 +146,7 @@ def split_corpus(corpus: Corpus, seed: int, *, listener: Listener = SILENT) -> C
         CorpusError: for text that cannot be read, and when a side would be left empty
             although a share of the text was asked for.
     """
-    ledger = Ledger()
+    ledger = Ledger(section=SECTIONS.get(corpus.config.split))
     with listener.progress("reading the corpus", total=corpus.size, unit="bytes") as progress:
         reading = Reading(progress)
         for document in corpus.read(reading):
@@ -157,7 +166,11 @@ def split_corpus(corpus: Corpus, seed: int, *, listener: Listener = SILENT) -> C
         empty_dropped=reading.empty,
         corpus_fingerprint=entries.fingerprint,
         split_fingerprint=_split_fingerprint(entries, assignment),
+        malformed_dropped=reading.malformed,
     )
+    if reading.malformed:
+        first = reading.first_malformed
+        listener.notice(f"malformed lines left out: {reading.malformed:,}, the first is {first}")
     if reading.empty:
         listener.notice(f"{reading.empty} empty documents were left out")
     return CorpusSplit(corpus, assignment, facts)
@@ -251,4 +264,4 @@ def _split_fingerprint(entries: Entries, assignment: Assignment) -> str:
 
 
 def _with_text(document: Document, text: str, *, complete: bool) -> Document:
-    return Document(text, document.id, document.source, complete)
+    return replace(document, text=text, complete=complete)

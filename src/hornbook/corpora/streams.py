@@ -31,11 +31,20 @@ class Reading:
     Attributes:
         progress: told of every byte taken from a source, before decompression.
         empty: how many empty documents were left out so far.
+        malformed: how many malformed lines were left out so far.
+        first_malformed: where the first of them stands; empty as long as there is none.
     """
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.progress = progress or Progress()
         self.empty = 0
+        self.malformed = 0
+        self.first_malformed = ""
+
+    def leave_out(self, where: str) -> None:
+        """Count the malformed line at ``where``."""
+        self.malformed += 1
+        self.first_malformed = self.first_malformed or where
 
 
 def is_address(location: str) -> bool:

@@ -36,7 +36,7 @@ def jsonl_rows(
             string, naming file and line.
     """
     text = decode(byte_chunks(location, reading), location, errors)
-    for number, line in enumerate(_lines(text), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if not line or line.isspace():
             continue
         where = f"{location}, line {number}"
@@ -70,8 +70,12 @@ def _field_of(line: str, field: str, where: str) -> str:
     return row[field]
 
 
-def _lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Yield lines without their "\\n"; a line longer than a chunk is joined only once."""
+def lines_of(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield lines without their "\\n"; a line longer than a chunk is joined only once.
+
+    >>> list(lines_of(["one\\ntw", "o"]))
+    ['one', 'two']
+    """
     begun: list[str] = []
     for chunk in chunks:
         first, *others = chunk.split("\n")
