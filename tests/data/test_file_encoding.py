@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import hornbook.corpora.streams
 import hornbook.tokenizers.streams
 from hornbook.corpora.decoding import checked_utf8
-from hornbook.data import decoded_chunks, encode_file, file_encoding
+from hornbook.data import decode_file, decoded_chunks, encode_file, file_encoding
 from hornbook.data.array_file import ArrayWriter, durable_array, open_array, verify_array
 from hornbook.errors import CorpusError, DataError, TokenizerError
 from hornbook.listener import Listener, Progress
@@ -79,7 +79,13 @@ def test_ids_are_those_of_the_whole_text_and_come_back(
     assert (encoded.tokens, encoded.bytes, encoded.width) == (len(ids), len(content), 2)
     assert watching.total == watching.done == len(content)
     assert b"".join(decoded_chunks(tokenizer, ids)) == content
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.tokens", "text.txt"]
+    assert decode_file(tokenizer, out, tmp_path / "again.txt") == len(content)
+    assert (tmp_path / "again.txt").read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "again.txt",
+        "text.tokens",
+        "text.txt",
+    ]
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path: Path) -> None:
@@ -143,6 +149,15 @@ def test_places_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written"):
         encode_file(ByteTokenizer(), text, tmp_path / "no" / "a.tokens")
     assert text.read_bytes() == b"abc"
+    tokens = tmp_path / "a.tokens"
+    encode_file(ByteTokenizer(), text, tokens)
+    with pytest.raises(DataError, match="the tokens themselves"):
+        decode_file(ByteTokenizer(), tokens, tokens)
+    with pytest.raises(DataError, match="cannot be written"):
+        decode_file(ByteTokenizer(), tokens, tmp_path / "no" / "a.txt")
+    with pytest.raises(DataError, match="cannot be read"):
+        decode_file(ByteTokenizer(), tmp_path / "absent", text)
+    assert open_array(tokens).tolist() == [97, 98, 99]
 
 
 @pytest.mark.usefixtures("small_chunks")

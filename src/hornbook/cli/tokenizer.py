@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,13 @@ import typer
 from hornbook.cli import tokenizer_bench, tokenizer_explain, tokenizer_formats, tokenizer_train
 from hornbook.cli.input_text import read_text
 from hornbook.cli.pieces import shown
+from hornbook.cli.tokenizer_files import (
+    decode_from_file,
+    encode_to_file,
+    named_file,
+    print_bytes,
+)
+from hornbook.durable import write_durably
 from hornbook.errors import HornbookError, TokenizerError
 
 if TYPE_CHECKING:
@@ -29,14 +37,27 @@ TokenizerPath = Annotated[
 ]
 
 
+class Errors(StrEnum):
+    """What to do about bytes that are not UTF-8."""
+
+    STRICT = "strict"
+    BYTES = "bytes"
+
+
 @app.callback()
 def tokenizer() -> None:
-    """Turn text into token ids, and ids into text.
+    """Turn text into token ids, and ids into text; make a tokenizer, look at it, take it along.
 
     \b
     Examples:
-      hornbook tokenizer encode runs/poems-tiny "The river"
-      hornbook tokenizer decode runs/poems-tiny 84 104 261
+      hornbook tokenizer train books/ --vocab-size 32000 --out books.json
+      hornbook tokenizer encode books.json "The river"
+      hornbook tokenizer encode books.json poems.txt --out poems.tokens
+      hornbook tokenizer decode books.json poems.tokens --out the-same-poems.txt
+      hornbook tokenizer explain "The newest egg"
+      hornbook tokenizer bench books.json poems.txt
+      hornbook tokenizer export books.json --format gpt2 --out books
+      hornbook tokenizer import cl100k_base.tiktoken --pattern cl100k --out cl100k.json
     """
 
 
@@ -45,27 +66,50 @@ def encode(
     tokenizer: TokenizerPath,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="TEXT", help="The text; - reads standard input."),
+        typer.Argument(
+            metavar="TEXT_OR_FILE",
+            help="The text; if a file of that name exists, the file; - reads standard input.",
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Encode this file instead.")
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Print the ids and nothing else.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the ids of a file here, two or four bytes each, to train on.",
+        ),
+    ] = None,
+    errors: Annotated[
+        Errors,
+        typer.Option(help="With --out, for bytes that are not UTF-8: refuse the first, or keep."),
+    ] = Errors.STRICT,
 ) -> None:
-    """Show how a text is cut into tokens.
+    """Show how a text is cut into tokens, or write the tokens of a whole file.
 
     Every byte counts: a line end at the end of standard input or of a file is encoded too.
 
     \b
     Examples:
       hornbook tokenizer encode runs/poems-tiny "The river"
-      hornbook tokenizer encode runs/poems-tiny --file poem.txt --ids
+      hornbook tokenizer encode runs/poems-tiny poem.txt --ids
+      hornbook tokenizer encode gpt2 poem.txt --out poem.tokens
     """
     if (text is None) == (file is None):
         raise HornbookError("Give either a TEXT (- for standard input) or --file FILE.")
-    from hornbook.tokenizers import Tokenizer
-
-    opened = Tokenizer.load(tokenizer)
+    if file is None and text is not None and text != "-":
+        file = named_file(text)
+    if out is not None:
+        if file is None:
+            raise HornbookError(f"--out is for a file of text, and {text!r} is none.")
+        tokenizer_train.check_out(out)
+        encode_to_file(_loaded(tokenizer), file, out, errors.value)
+        return
+    if errors is not Errors.STRICT:
+        raise HornbookError("--errors bytes needs --out; what is shown here must be text.")
+    opened = _loaded(tokenizer)
     content = (
         read_text(file) if file is not None else read_text(None) if text == "-" else text or ""
     )
@@ -79,10 +123,17 @@ def encode(
 def decode(
     tokenizer: TokenizerPath,
     ids: Annotated[
-        list[str], typer.Argument(metavar="IDS...", help="Token ids; - reads standard input.")
+        list[str],
+        typer.Argument(
+            metavar="IDS... | FILE",
+            help="Token ids; or a file that encode --out wrote; - reads ids from standard input.",
+        ),
     ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the text here instead.")
+    ] = None,
 ) -> None:
-    """Print the text that token ids stand for.
+    """Give the text that token ids stand for.
 
     On a terminal a line end is added. Into a pipe or a file go exactly the bytes that the
     ids stand for, and nothing else.
@@ -92,19 +143,23 @@ def decode(
       hornbook tokenizer decode runs/poems-tiny 84 104 261
       hornbook tokenizer encode runs/poems-tiny "The river" --ids | \\
         hornbook tokenizer decode runs/poems-tiny -
+      hornbook tokenizer decode gpt2 poem.tokens --out poem.txt
     """
-    from hornbook.cli.screen import on_terminal, write_text
-    from hornbook.tokenizers import Tokenizer
-
-    words = read_text(None).split() if list(ids) == ["-"] else ids
-    numbers = _numbers(words)
-    opened = Tokenizer.load(tokenizer)
-    if on_terminal(sys.stdout):
-        write_text(f"{opened.decode(numbers)}\n")
+    if out is not None:
+        tokenizer_train.check_out(out)
+    (word, *more) = ids
+    file = None if more or word.isdecimal() else named_file(word)
+    if file is not None:
+        decode_from_file(_loaded(tokenizer), file, out)
         return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(opened.decode_bytes(numbers))
-    sys.stdout.buffer.flush()
+    numbers = _numbers(read_text(None).split() if ids == ["-"] else ids)
+    content = _loaded(tokenizer).decode_bytes(numbers)
+    if out is None:
+        print_bytes([content])
+        return
+    write_durably(out, content)
+    print(f"{len(content):,} bytes")
+    print(out)
 
 
 app.command("explain")(tokenizer_explain.explain)
@@ -113,6 +168,12 @@ app.command("export")(tokenizer_formats.export_tokenizer)
 app.command("import")(tokenizer_formats.import_tokenizer)
 app.command("train")(tokenizer_train.train)
 app.command("count")(tokenizer_train.count)
+
+
+def _loaded(tokenizer: Path) -> Tokenizer:
+    from hornbook.tokenizers import Tokenizer
+
+    return Tokenizer.load(tokenizer)
 
 
 def _print_pieces(tokenizer: Tokenizer, text: str) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hornbook.data.file_encoding import EncodedFile, decoded_chunks, encode_file
+from hornbook.data.file_encoding import EncodedFile, decode_file, decoded_chunks, encode_file
 from hornbook.data.order import ExampleOrder
 from hornbook.data.positions import Positions
 from hornbook.data.token_store import LineIds, TokenSequence, TokenStore
@@ -41,6 +41,7 @@ __all__ = [
     "Window",
     "build_token_store",
     "cached_token_store",
+    "decode_file",
     "decoded_chunks",
     "encode_file",
     "store_fingerprint",

@@ -91,21 +91,35 @@ class ArrayWriter:
 def durable_array(path: Path, width: int) -> Iterator[ArrayWriter]:
     """Yield the writer of one array file, which becomes ``path`` on success, in one rename.
 
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    with durable_file(path) as aside:
+        writer = ArrayWriter(aside, width)
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            with suppress(OSError):  # a full disk would say so once more
+                writer.abandon()
+            raise
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write, which becomes ``path`` on success, in one rename.
+
     On any exception nothing is left behind, and what stood at ``path`` stays.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
     aside = path.with_name(f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}")
-    writer = ArrayWriter(aside, width)
     try:
-        yield writer
-        writer.close()
+        yield aside
         sync_file(aside)
         os.replace(aside, path)
     except BaseException:
-        with suppress(OSError):  # a full disk would say so once more
-            writer.abandon()
         aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
@@ -174,7 +188,9 @@ def _read_header(path: Path) -> _Header:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     if len(raw) < HEADER.size or not raw.startswith(MAGIC):
-        raise DataError(f"{path} is not a token file of hornbook: its first 8 bytes differ.")
+        raise DataError(
+            f"{path} is not a token file: it begins otherwise than hornbook writes them."
+        )
     _, version, width, count, checksum = HEADER.unpack(raw)
     if version > VERSION:
         raise DataError(

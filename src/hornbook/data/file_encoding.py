@@ -1,8 +1,8 @@
 """From a text file of any size to one array file of its token ids, and back to its bytes.
 
     encoded = encode_file(tokenizer, "books.txt", "books.tokens")
-    ids = open_array(Path("books.tokens"))          # uint16 or uint32 [tokens], memory-mapped
-    b"".join(decoded_chunks(tokenizer, ids))        # the bytes of books.txt
+    ids = open_array(Path("books.tokens"))      # uint16 or uint32 [tokens], memory-mapped
+    decode_file(tokenizer, "books.tokens", "the-same-books.txt")
 
 Encoding takes nearly all of the time, and shall take all of it: one thread reads ahead and
 checks that the bytes are UTF-8, another narrows, writes and flushes to the disk behind.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hornbook.corpora.decoding import checked_utf8
 from hornbook.corpora.streams import Reading, byte_chunks, local_size
-from hornbook.data.array_file import durable_array
+from hornbook.data.array_file import durable_array, durable_file, open_array, verify_array
 from hornbook.data.overlap import WriteBehind, read_ahead
 from hornbook.data.token_store import token_width
 from hornbook.errors import DataError, TokenizerError
@@ -88,7 +88,7 @@ def encode_file(
     read = _Tally()
     chunks = byte_chunks(location, Reading(read))
     if errors == "strict":
-        chunks = checked_utf8(chunks, location, 'errors="bytes" keeps such bytes')
+        chunks = checked_utf8(chunks, location, "errors=bytes keeps such bytes")
     text = _Tally()
     told = 0
     try:
@@ -109,6 +109,45 @@ def encode_file(
         ) from error
 
 
+def decode_file(
+    tokenizer: Tokenizer, path: str | Path, out: str | Path, *, listener: Listener = SILENT
+) -> int:
+    """Write the bytes that the ids of an array file stand for, whole or not at all.
+
+    What ``encode_file`` made of a text gives exactly its bytes, in bounded memory.
+
+    Args:
+        tokenizer: the one that made the ids.
+        path: the array file.
+        out: the file to write. What stands there is replaced.
+        listener: is told how far it is, in tokens.
+
+    Returns:
+        How much was written [bytes].
+
+    Raises:
+        DataError: the array file cannot be read or is damaged, or ``out`` cannot be written.
+        TokenizerError: an id stands for nothing; names its position.
+    """
+    path, out = Path(path), Path(out)
+    ids = open_array(path)
+    verify_array(path)
+    if out.exists() and out.samefile(path):
+        raise DataError(f"{out} holds the tokens themselves; write the text to another file.")
+    try:
+        with (
+            durable_file(out) as aside,
+            open(aside, "wb") as file,
+            listener.progress("decoding", total=len(ids), unit="tokens") as progress,
+        ):
+            for chunk in decoded_chunks(tokenizer, ids, str(path)):
+                file.write(chunk)
+                progress.advance(min(DECODED_AT_ONCE, len(ids)))
+            return file.tell()
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written: {error.strerror or error}.") from error
+
+
 def decoded_chunks(
     tokenizer: Tokenizer, ids: NDArray[np.unsignedinteger], name: str = "ids"
 ) -> Iterator[bytes]:
@@ -121,30 +160,23 @@ def decoded_chunks(
 
     Raises:
         TokenizerError: an id is outside the vocabulary or unused in it; names its position
-            among all ids, counted from 0.
+            among all ids, counted from 0. Nothing has been yielded then.
     """
-    for start in range(0, len(ids), DECODED_AT_ONCE):
-        chunk = np.asarray(ids[start : start + DECODED_AT_ONCE])
-        try:
-            yield tokenizer.decode_bytes(chunk)
-        except TokenizerError:
-            raise _unknown_id(tokenizer, chunk, start, name) from None
-
-
-def _unknown_id(
-    tokenizer: Tokenizer, chunk: NDArray[np.unsignedinteger], start: int, name: str
-) -> TokenizerError:
-    """Describe the first id of a chunk that the tokenizer cannot decode."""
-    for place, token_id in enumerate(chunk.tolist()):
-        try:
-            tokenizer.token_bytes(token_id)
-        except TokenizerError:
-            return TokenizerError(
-                f"{name}: the id at position {start + place} (counted from 0) is {token_id}, which "
-                f"stands for nothing in this vocabulary of {tokenizer.vocab_size:,} entries; was "
-                "it made with another tokenizer?"
+    known = tokenizer.byte_lengths() > 0
+    known[list(tokenizer.special_tokens.values())] = True
+    chunks = range(0, len(ids), DECODED_AT_ONCE)
+    for start in chunks:
+        chunk = ids[start : start + DECODED_AT_ONCE]
+        stands = known[np.minimum(chunk, len(known) - 1)] & (chunk < len(known))
+        if not stands.all():
+            place = int(np.argmin(stands))
+            raise TokenizerError(
+                f"{name}: the id at position {start + place} (counted from 0) is {chunk[place]}, "
+                f"which stands for nothing in this vocabulary of {len(known):,} entries; was it "
+                "made with another tokenizer?"
             )
-    raise AssertionError("every id can be decoded")
+    for start in chunks:
+        yield tokenizer.decode_bytes(np.asarray(ids[start : start + DECODED_AT_ONCE]))
 
 
 class _Tally(Progress):
