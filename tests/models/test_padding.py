@@ -11,14 +11,24 @@ import torch
 
 from hornbook.data import LineIds, LineWindows, Positions, TokenSequence
 from hornbook.data.batches import Batch, line_batch
-from hornbook.models import Bigram, BigramConfig, LanguageModel, TransformerConfig, build_model
+from hornbook.models import (
+    Bigram,
+    BigramConfig,
+    GRUConfig,
+    LanguageModel,
+    LSTMConfig,
+    ModelConfig,
+    RNNConfig,
+    TransformerConfig,
+    build_model,
+)
 from hornbook.models.norms import NormKind
 from hornbook.optimization import cross_entropy_sum
 
 VOCAB, CONTEXT, LINE = 61, 12, 7
 PAD = 60
 
-FORMS = [
+TRANSFORMERS = [
     TransformerConfig.model_validate(
         {"layers": 2, "heads": 4, "kv_heads": kv_heads, "d_model": 32}
         | {"positions": positions, "norm": norm, "position_count": 20}
@@ -29,9 +39,11 @@ FORMS = [
         (0, 1),
     )
 ]
+RECURRENT = [kind(d_model=16) for kind in (RNNConfig, GRUConfig, LSTMConfig)]
+FORMS: list[ModelConfig] = [*TRANSFORMERS, *RECURRENT]
 
 
-def build(config: TransformerConfig) -> LanguageModel:
+def build(config: ModelConfig) -> LanguageModel:
     model = build_model(config, vocab_size=VOCAB, context_length=CONTEXT, seed=3)
     # Wider initial weights than the real ones, so that a wrong mask shows clearly.
     with torch.no_grad():
@@ -60,7 +72,7 @@ def real(row: int) -> slice:
 
 
 @pytest.mark.parametrize("config", FORMS, ids=str)
-def test_padding_does_not_change_the_logits_of_a_line(config: TransformerConfig) -> None:
+def test_padding_does_not_change_the_logits_of_a_line(config: ModelConfig) -> None:
     model, batch = build(config), full_batch(Positions())
     alone, _ = model(batch.tokens[0, real(0)][None])
     logits, _ = model(batch.tokens, positions=batch.positions, segments=batch.segments)
@@ -71,7 +83,7 @@ def test_padding_does_not_change_the_logits_of_a_line(config: TransformerConfig)
 
 
 @pytest.mark.parametrize("config", FORMS, ids=str)
-def test_what_the_padding_holds_is_never_seen(config: TransformerConfig) -> None:
+def test_what_the_padding_holds_is_never_seen(config: ModelConfig) -> None:
     model = build(config)
     found = []
     for pad in (PAD, 7):
@@ -83,7 +95,7 @@ def test_what_the_padding_holds_is_never_seen(config: TransformerConfig) -> None
 
 
 @pytest.mark.parametrize("config", FORMS, ids=str)
-def test_gradients_are_those_of_the_line_alone(config: TransformerConfig) -> None:
+def test_gradients_are_those_of_the_line_alone(config: ModelConfig) -> None:
     gradients = []
     batch = full_batch(Positions())
     assert batch.real_targets == len(batch.tokens) * (LINE - 1)
@@ -104,7 +116,7 @@ def test_gradients_are_those_of_the_line_alone(config: TransformerConfig) -> Non
         torch.testing.assert_close(gradient, gradients[1][name], atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("config", FORMS, ids=str)
+@pytest.mark.parametrize("config", TRANSFORMERS, ids=str)
 def test_rotary_positions_know_distances_only_and_learned_ones_the_place(
     config: TransformerConfig,
 ) -> None:
