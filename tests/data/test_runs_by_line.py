@@ -17,7 +17,7 @@ from hornbook.errors import ConfigError, DataError
 from hornbook.listener import Listener
 from hornbook.runs.assembly import find_store, make_batches
 from hornbook.runs.checkpoints import list_checkpoints
-from hornbook.runs.resolution import resolve
+from hornbook.runs.resolution import check, resolve
 from hornbook.training.fork import fork
 
 Train = Callable[..., hornbook.Run]
@@ -133,3 +133,15 @@ def test_positions_beyond_the_window_make_the_table_longer(
     assert rows() == 16
     assert rows(**{"data.positions": "line"}) == 64
     assert rows(**{"data.positions": "random", "model.position_count": 40}) == 40
+
+
+def test_settings_from_before_mean_what_they_did(finished_run: hornbook.Run) -> None:
+    settings = finished_run.config.model_dump()
+    del settings["data"]["positions"], settings["model"]["position_count"]
+    config = check(settings)
+    assert config == finished_run.config
+    assert (config.data.windows, config.stride, config.position_count) == ("stream", 16, 16)
+    batch = batches_of(finished_run).training.batch(0, 4)
+    assert batch.positions is None
+    assert batch.segments is None
+    assert torch.equal(batch.tokens[:, 1:], batch.targets[:, :-1])
