@@ -119,7 +119,10 @@ class Workspace:
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
         self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
         self._keep(fields.SCRATCH, np.empty(2 * SHORT, dtype=np.int32))
-        for field in (fields.HEADS, fields.TAILS, fields.HEAP):
+        words = (tables.vocabulary_size >> 6) + 1
+        self._keep(fields.WAITING, np.zeros(words, dtype=np.uint64))
+        self._keep(fields.WAITING_WORDS, np.zeros((words >> 6) + 1, dtype=np.uint64))
+        for field in (fields.HEADS, fields.TAILS):
             self._keep(field, np.full(tables.vocabulary_size, -1, dtype=np.int32))
         fill_words(self.address, address_of(tables.content), tables.ends, address_of(self.ids))
 

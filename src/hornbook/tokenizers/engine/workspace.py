@@ -38,13 +38,14 @@ from hornbook.tokenizers.engine.machine import load_i64, store_i64
     SCRATCH,  # int32 [96]: the ids of a pre-token being merged, and what each pair makes
     HEADS,  # int32 [vocabulary]: for merge_long, the first place of each id that waits
     TAILS,  # int32 [vocabulary]: the last one
-    HEAP,  # int32 [vocabulary]: the ids that wait
+    WAITING,  # a bit for each id: whether it waits
+    WAITING_WORDS,  # a bit for each 64 of those bits: whether one of them is set
     PLACE,  # how far into the text the last call came
     NEEDED,  # how much room for ids it lacked
     KEYS,  # uint64 [ENDS_ROOM + 1, 3]: what words are looked for by, and where
     NARROW,  # 1 where every id fits into 16 bits
     FIELDS,
-) = range(28)
+) = range(29)
 
 ENDS_ROOM = 256
 
