@@ -263,12 +263,13 @@ def test_ctrl_c_on_a_terminal_asks(
 
 
 def test_a_file_of_a_shard_may_be_blank_but_not_broken(tmp_path: Path) -> None:
-    def texts(content: bytes) -> list[str]:
+    def texts(content: bytes, pattern: str = "gpt2") -> list[str | bytes]:
         path = tmp_path / "shard.txt"
         path.write_bytes(content)
-        return list(texts_of_shard(CorpusConfig(files=(str(path),))))
+        return list(texts_of_shard(CorpusConfig(files=(str(path),)), pattern))
 
-    assert texts(b"to be\n") == ["to be\n"]
+    assert texts(b"to be\n") == [b"to be\n"]
+    assert texts(b"to be\n", "none") == ["to be\n"]
     assert texts(b"") == texts(b" \r\n\t") == []
     with pytest.raises(CorpusError, match="byte 3"):
         texts(b"\n\n\n\xff")

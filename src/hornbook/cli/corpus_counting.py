@@ -17,11 +17,12 @@ from hornbook.listener import SILENT, Listener, Progress
 
 if TYPE_CHECKING:
     from hornbook.corpora import Corpus, CorpusConfig
+    from hornbook.corpora.streams import Reading
     from hornbook.tokenizers.cluster_counting import Shard
     from hornbook.tokenizers.counts import PreTokenCounts
 
 SLICE = 1 << 25
-"""How much of one large source is counted by one task of a cluster [characters]."""
+"""How much of one large source is counted by one task of a cluster [bytes]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,10 @@ def count_corpus(words: Sequence[str], plan: CountingPlan, listener: Listener) -
         max_memory=plan.max_memory,
     )
     if plan.on_cluster:
-        counts = _count_on_cluster(corpus, partial(count, threads=1), plan.address, listener)
+        counts = _count_on_cluster(corpus, plan, partial(count, threads=1), listener)
         tell_of_long(counts, listener)  # the machines of the cluster tell nobody
         return counts
-    with _reading(corpus, listener) as texts:
+    with _reading(corpus, plan.pattern, listener) as texts:
         return count(texts, threads=plan.threads, listener=_NoticesOnly(listener))
 
 
@@ -105,8 +106,8 @@ def open_corpus(words: Sequence[str], listener: Listener) -> Corpus:
 
 def _count_on_cluster(
     corpus: Corpus,
+    plan: CountingPlan,
     count: Callable[..., PreTokenCounts],
-    address: str | None,
     listener: Listener,
 ) -> PreTokenCounts:
     """Give each file to a task that reads it itself; read a single one here, and deal it out."""
@@ -120,16 +121,18 @@ def _count_on_cluster(
             Shard(
                 source.name,
                 texts_of_shard,
-                (corpus.config.model_copy(update={"files": (source.location,)}),),
+                (corpus.config.model_copy(update={"files": (source.location,)}), plan.pattern),
             )
             for source in sources
         ]
         return count_on_cluster(
-            shards, count, address=address, total=len(shards), listener=listener
+            shards, count, address=plan.address, total=len(shards), listener=listener
         )
-    with _reading(corpus, listener) as texts:
+    with _reading(corpus, plan.pattern, listener) as texts:
         shards = dealt_out(first.name, texts, SLICE)
-        return count_on_cluster(shards, count, address=address, listener=_NoticesOnly(listener))
+        return count_on_cluster(
+            shards, count, address=plan.address, listener=_NoticesOnly(listener)
+        )
 
 
 def tell_of_long(counts: PreTokenCounts, listener: Listener) -> None:
@@ -138,7 +141,7 @@ def tell_of_long(counts: PreTokenCounts, listener: Listener) -> None:
         listener.notice(str(long))
 
 
-def texts_of_shard(config: CorpusConfig) -> Iterator[str]:
+def texts_of_shard(config: CorpusConfig, pattern: str) -> Iterator[str | bytes]:
     """Yield the texts of one file of a corpus, on whatever machine counts it.
 
     A file of nothing but white space has none: only a whole corpus must hold text.
@@ -147,46 +150,55 @@ def texts_of_shard(config: CorpusConfig) -> Iterator[str]:
         CorpusError: the file cannot be read.
     """
     from hornbook.corpora import Corpus
-    from hornbook.corpora.streams import byte_chunks
+    from hornbook.corpora.streams import Reading, byte_chunks
 
     found = False
     try:
-        for document in Corpus.open(config).documents():
+        for text in _texts(Corpus.open(config), pattern, Reading()):
             found = True
-            yield document.text
+            yield text
     except CorpusError:
         (location,) = config.files
         if found or not all(chunk.isspace() for chunk in byte_chunks(location)):
             raise
 
 
-def dealt_out(name: str, texts: Iterable[str], size: int) -> Iterator[Shard]:
-    """Deal out a stream of texts into shards of at least ``size`` characters.
+def dealt_out(name: str, texts: Iterable[str | bytes], size: int) -> Iterator[Shard]:
+    """Deal out a stream of texts into shards of at least ``size`` bytes, or characters.
 
     >>> [shard.arguments for shard in dealt_out("a.txt", ["to be", "or", "not"], size=6)]
     [(['to be', 'or'],), (['not'],)]
     """
     from hornbook.tokenizers.cluster_counting import Shard
 
-    number, together, characters = 1, [], 0
+    number, together, length = 1, [], 0
     for text in texts:
         together.append(text)
-        characters += len(text)
-        if characters >= size:
+        length += len(text)
+        if length >= size:
             yield Shard(f"{name}, slice {number}", list, (together,))
-            number, together, characters = number + 1, [], 0
+            number, together, length = number + 1, [], 0
     if together:
         yield Shard(f"{name}, slice {number}", list, (together,))
 
 
 @contextmanager
-def _reading(corpus: Corpus, listener: Listener) -> Iterator[Iterator[str]]:
+def _reading(corpus: Corpus, pattern: str, listener: Listener) -> Iterator[Iterator[str | bytes]]:
     """Give the texts of a corpus, while the listener is told of the bytes that are read."""
     from hornbook.corpora.streams import Reading
 
     title = "counting pre-tokens"
     with listener.progress(title, total=corpus.size, unit="B") as progress:
-        yield (document.text for document in corpus.read(Reading(progress)))
+        yield _texts(corpus, pattern, Reading(progress))
+
+
+def _texts(corpus: Corpus, pattern: str, reading: Reading) -> Iterator[str | bytes]:
+    """Yield the documents, as they are stored where the pattern cuts parts as it does wholes."""
+    from hornbook.tokenizers.patterns import PUBLISHED
+
+    if pattern in PUBLISHED or pattern == "words":
+        return corpus.contents(reading)
+    return (document.text for document in corpus.read(reading))
 
 
 class _NoticesOnly(Listener):
