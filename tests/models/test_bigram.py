@@ -46,5 +46,6 @@ def test_the_trained_bigram_approaches_the_counted_one() -> None:
         optimizer.step()
         losses.append(loss.item())
     best = F.cross_entropy(counted(ids[None, :-1])[0][0], ids[1:]).item()
-    assert 0 <= losses[-1] - best < 1e-3
+    # Both are means in float32, whose order of summing depends on how many threads there are.
+    assert -1e-6 <= losses[-1] - best < 1e-3
     assert trained.parameter_count() == counted.parameter_count() == 25

@@ -263,10 +263,10 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
 ) -> None:
     original = loop_module.save_checkpoint
 
-    def full(folder: Path, model: Any, tensors: Any, state: Any) -> Any:
+    def full(folder: Path, model: Any, tensors: Any, state: Any, *more: Any) -> Any:
         if state.step == 8:
             monkeypatch.setattr("hornbook.runs.checkpoints._save", no_space)
-        return original(folder, model, tensors, state)
+        return original(folder, model, tensors, state, *more)
 
     def no_space(tensors: Any, path: Path) -> None:
         path.write_bytes(b"half of it")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hornbook.models.base import LanguageModel, State
+from hornbook.models.base import CarriedState, LanguageModel, State
 from hornbook.models.bigram import Bigram, BigramConfig
 from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
 from hornbook.models.kv_cache import KVCache
@@ -20,7 +20,6 @@ from hornbook.models.recurrent import (
     LSTMConfig,
     Recurrent,
     RecurrentConfig,
-    RecurrentState,
     RNNConfig,
 )
 from hornbook.models.transformer import Transformer, TransformerConfig
@@ -67,6 +66,7 @@ __all__ = [
     "BigramConfig",
     "BigramCounts",
     "BigramCountsConfig",
+    "CarriedState",
     "GRUConfig",
     "KVCache",
     "LSTMConfig",
@@ -75,7 +75,6 @@ __all__ = [
     "RNNConfig",
     "Recurrent",
     "RecurrentConfig",
-    "RecurrentState",
     "State",
     "Transformer",
     "TransformerConfig",

@@ -21,6 +21,10 @@ from torch import nn
 State = Any
 """What a model remembers between calls; only the model itself looks inside."""
 
+CarriedState = tuple[torch.Tensor, ...]
+"""A state of one size whatever it has seen, such as that of a recurrent network; each tensor is
+[layers, batch, width]. Training may cut it off, save it and set rows of it back to zero."""
+
 
 class LanguageModel(nn.Module, ABC):
     """The contract of every model. A model has no loss, no optimizer and no tokenizer.
@@ -29,9 +33,12 @@ class LanguageModel(nn.Module, ABC):
         vocab_size: how many ids the logits score.
         context_length: the most tokens a state can hold; ``None`` when there is no limit.
         closed_form: whether the weights are computed from counts instead of by gradients.
+        carries_state: whether the state is a ``CarriedState``, so that training may hand it from
+            one window to the next.
     """
 
     closed_form = False
+    carries_state = False
 
     def __init__(self, vocab_size: int, context_length: int | None) -> None:
         super().__init__()
@@ -58,7 +65,8 @@ class LanguageModel(nn.Module, ABC):
             segments: [batch, time] ``int64`` number of the document that each token belongs
                 to; tokens of different documents do not see each other. Padding has a number
                 of its own, so no token sees it. ``None`` is one document a row. Not together
-                with a state.
+                with a state, unless ``carries_state``: then the first segment of each row goes
+                on from it.
 
         Returns:
             the features [batch, time, width] and the state after these tokens.

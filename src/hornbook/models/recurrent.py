@@ -29,11 +29,8 @@ from pydantic import Field
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from hornbook.models.base import LanguageModel, State
+from hornbook.models.base import CarriedState, LanguageModel, State
 from hornbook.settings import Settings
-
-RecurrentState = tuple[torch.Tensor, ...]
-"""(h,), or (h, c) for an LSTM; each [layers, batch, d_model]."""
 
 
 class _RecurrentConfig(Settings):
@@ -95,7 +92,7 @@ RecurrentConfig = RNNConfig | GRUConfig | LSTMConfig
 
 
 class Recurrent(LanguageModel):
-    """A plain RNN, a GRU or an LSTM; its state is a ``RecurrentState``.
+    """A plain RNN, a GRU or an LSTM; its state is (h,), and of an LSTM (h, c).
 
     Positions are not read, since the order is in the reading. Where a new segment begins in a
     row, the state starts afresh; so the text before it, or padding that is a segment of its
@@ -135,7 +132,7 @@ class Recurrent(LanguageModel):
     ) -> tuple[torch.Tensor, State]:
         """[batch, time] ids to [batch, time, d_model]; see ``LanguageModel.hidden``."""
         order = None if segments is None else SegmentOrder.of(segments)
-        before: RecurrentState | None = state
+        before: CarriedState | None = state
         x = self.dropout(self.token_embedding(tokens) * self._embedding_scale)
         after = []
         for number, layer in enumerate(self.layers):
@@ -152,7 +149,7 @@ class Recurrent(LanguageModel):
         """[..., d_model] to [..., vocab_size] logits."""
         return self.output_head(features)
 
-    def init_state(self, batch_size: int, device: torch.device | None = None) -> RecurrentState:
+    def init_state(self, batch_size: int, device: torch.device | None = None) -> CarriedState:
         """Zeros: nothing has been read."""
         shape = (self.config.layers, batch_size, self.config.d_model)
         weight = self.token_embedding.weight
@@ -236,8 +233,8 @@ class SegmentOrder:
 
 
 def _run_layer(
-    layer: nn.Module, x: torch.Tensor, state: RecurrentState | None, order: SegmentOrder | None
-) -> tuple[torch.Tensor, RecurrentState]:
+    layer: nn.Module, x: torch.Tensor, state: CarriedState | None, order: SegmentOrder | None
+) -> tuple[torch.Tensor, CarriedState]:
     """One layer over [batch, time, d_model]; the states are [1, batch, d_model] each."""
     if order is None:
         y, end = layer(x, _as_kernel(state))
@@ -255,6 +252,6 @@ def _run_layer(
     return y, tuple(part[:, order.last] for part in parts)
 
 
-def _as_kernel(state: RecurrentState | None) -> torch.Tensor | RecurrentState | None:
+def _as_kernel(state: CarriedState | None) -> torch.Tensor | CarriedState | None:
     """PyTorch takes one tensor for one part of a state, and a tuple for two."""
     return state[0] if state is not None and len(state) == 1 else state

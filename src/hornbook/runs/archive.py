@@ -25,7 +25,7 @@ from hornbook.runs.verification import verify_run
 
 _MEMBER = re.compile(
     r"(run\.toml|manifest\.json|tokenizer\.json|metrics\.jsonl|samples\.jsonl|report\.html"
-    r"|checkpoints/step-\d{8,}/(model\.safetensors|optimizer\.safetensors|state\.json)"
+    r"|checkpoints/step-\d{8,}/((model|optimizer|carried)\.safetensors|state\.json)"
     r"|data/(store\.json|(training|validation)(-\d{5}\.tokens|\.documents)))"
 )
 """The files that a run consists of, relative to its folder; nothing else is ever unpacked."""

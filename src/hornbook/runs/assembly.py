@@ -23,6 +23,7 @@ from hornbook.data import (
     cached_token_store,
     store_fingerprint,
 )
+from hornbook.data.consecutive import ConsecutiveBatches, ConsecutiveOrder
 from hornbook.data.tokenization import cached_store_folder
 from hornbook.errors import ConfigError, CorpusError, DataError, Problem, RunError
 from hornbook.listener import SILENT, Listener
@@ -41,17 +42,17 @@ class Batches:
     """What a run trains on and is measured on.
 
     Attributes:
-        training: shuffled examples, by their place in the run.
+        training: shuffled examples, or consecutive ones, by their place in the run.
         evaluation: the validation windows, or ``None`` without a validation side.
     """
 
-    training: TrainingBatches
+    training: TrainingBatches | ConsecutiveBatches
     evaluation: EvaluationBatches | None
 
     @property
     def examples_per_epoch(self) -> int:
         """Training examples after which every one was used once."""
-        return len(self.training.windows)
+        return self.training.order.count
 
 
 def read_corpus(config: RunConfig, *, listener: Listener = SILENT) -> tuple[RunConfig, CorpusSplit]:
@@ -166,6 +167,10 @@ def make_batches(config: RunConfig, store: TokenStore) -> Batches:
             seed=stream_seed(config.seed, "evaluation"),
             positions=positions,
         )
+    if config.training.carry_state:
+        assert isinstance(windows, StreamWindows), "other windows are refused with the settings"
+        rows = ConsecutiveOrder(len(windows), config.training.batch_size, config.seed)
+        return Batches(ConsecutiveBatches(store.training, windows, rows), evaluation)
     training = TrainingBatches(store.training, windows, order, positions, store.line_ids)
     return Batches(training, evaluation)
 

@@ -3,8 +3,9 @@
     checkpoints/step-00000500/
       model.safetensors        every weight, by the model's own names
       optimizer.safetensors    the optimizer's state, by the same names
+      carried.safetensors      the hidden state of every row; only with training.carry_state
       state.json               step, position in the data, best so far, running sums,
-                               the SHA-256 of the two files above and of itself
+                               the SHA-256 of the files above and of itself
 
 No random state is stored because there is none: every random choice is a pure function of
 the run's seed and the step (``hornbook.randomness``).
@@ -28,10 +29,11 @@ from safetensors.torch import load_file, save_file
 from hornbook.durable import durable_folder, file_checksum
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
-from hornbook.models import LanguageModel
+from hornbook.models import CarriedState, LanguageModel
 
 _NAME = re.compile(r"step-(\d{8,})")
 TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
+CARRIED_FILE = "carried.safetensors"
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Checkpoint:
     def verify(self) -> None:
         """Compare the checksum of every file; raises ``RunError`` naming the first that differs."""
         checksums = _read_state(self.folder)["checksums"]
-        for name in TENSOR_FILES:
+        for name in (*TENSOR_FILES, *({CARRIED_FILE} & set(checksums))):
             path = self.folder / name
             if not path.is_file():
                 raise RunError(f"{path} is missing.")
@@ -123,6 +125,13 @@ class Checkpoint:
     def optimizer_tensors(self) -> dict[str, torch.Tensor]:
         """The optimizer's state by name; empty for a model that has none."""
         return _load(self.folder / "optimizer.safetensors")
+
+    def carried_state(self) -> CarriedState | None:
+        """The hidden state of every row after this step; ``None`` where none is carried."""
+        if not (self.folder / CARRIED_FILE).is_file():
+            return None
+        parts = _load(self.folder / CARRIED_FILE)
+        return tuple(parts[name] for name in sorted(parts))
 
 
 def list_checkpoints(run_folder: Path) -> list[Checkpoint]:
@@ -165,8 +174,9 @@ def save_checkpoint(
     model: LanguageModel,
     optimizer_tensors: dict[str, torch.Tensor],
     state: TrainingState,
+    carried: CarriedState | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint of this moment.
+    """Write a checkpoint of this moment; ``carried`` is the hidden state of every row, if any.
 
     Raises:
         OSError: when it cannot be written; every earlier checkpoint stays whole.
@@ -175,9 +185,13 @@ def save_checkpoint(
     with durable_folder(folder) as aside:
         _save(model_tensors(model), aside / TENSOR_FILES[0])
         _save(optimizer_tensors, aside / TENSOR_FILES[1])
+        names: list[str] = list(TENSOR_FILES)
+        if carried is not None:
+            names.append(CARRIED_FILE)
+            _save({str(number): part for number, part in enumerate(carried)}, aside / CARRIED_FILE)
         content = {
             "training": asdict(state),
-            "checksums": {name: file_checksum(aside / name) for name in TENSOR_FILES},
+            "checksums": {name: file_checksum(aside / name) for name in names},
         }
         content["checksums"]["state.json"] = _state_checksum(content["training"])
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"

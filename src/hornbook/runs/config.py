@@ -16,7 +16,7 @@ from hornbook.corpora import CorpusConfig
 from hornbook.data import DataConfig
 from hornbook.errors import Problem
 from hornbook.generation import SamplingConfig
-from hornbook.models import ModelConfig, TransformerConfig
+from hornbook.models import ModelConfig, RecurrentConfig, TransformerConfig
 from hornbook.optimization import OptimizerConfig, ScheduleConfig
 from hornbook.settings import Settings
 from hornbook.tokenizers import BPETokenizerConfig, TokenizerConfig
@@ -43,6 +43,12 @@ class TrainingConfig(Settings):
 
     learning_rate: float = Field(default=1e-3, gt=0, le=10)
     """The largest learning rate, reached when the warm-up ends."""
+
+    carry_state: bool = False
+    """Whether the hidden state of a recurrent model goes on from window to window, as in truncated
+    back-propagation: each row of the batch reads its own stretch of the text from front to back,
+    and the state starts afresh where a document ends. Measurements start afresh at every window
+    all the same. Needs data.windows=stream."""
 
     gradient_clip: float = Field(default=1.0, ge=0)
     """Gradients longer than this are shortened to it; 0 never shortens [norm]."""
@@ -142,6 +148,8 @@ class RunConfig(Settings):
         for problem in self.data.conflicts_with_context(self.context_length):
             yield _within("data", problem)
         yield from self._conflicts_of_positions()
+        if self.training.carry_state:
+            yield from self._conflicts_of_carried_state()
         vocab_size = getattr(self.tokenizer, "vocab_size", 0)
         if self.model.kind.startswith("bigram") and vocab_size**2 > LARGEST_TABLE:
             yield Problem(
@@ -162,6 +170,30 @@ class RunConfig(Settings):
         chosen: int = getattr(self.model, "position_count", 0)
         further = 1 if self.data.positions == "window" else FURTHER_POSITIONS
         return chosen or self.context_length * further
+
+    def _conflicts_of_carried_state(self) -> Iterator[Problem]:
+        key = "training.carry_state"
+        if self.data.windows != "stream":
+            yield Problem(
+                key,
+                f"needs windows that follow each other, and those of data.windows="
+                f"{self.data.windows} do not; use data.windows=stream, or carry_state=false",
+                "true",
+            )
+        elif self.stride != self.context_length:
+            yield Problem(
+                key,
+                f"needs windows that touch, and data.stride={self.stride} lets them overlap; use "
+                "data.stride=0, or carry_state=false",
+                "true",
+            )
+        if not isinstance(self.model, RecurrentConfig):
+            yield Problem(
+                key,
+                f"needs a model with a hidden state, and model.kind={self.model.kind} has none; "
+                "use model.kind=rnn, gru or lstm, or carry_state=false",
+                "true",
+            )
 
     def _conflicts_of_positions(self) -> Iterator[Problem]:
         meaning, chosen = self.data.positions, getattr(self.model, "position_count", None)

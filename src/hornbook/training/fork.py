@@ -14,7 +14,7 @@ from hornbook.data import TokenStore
 from hornbook.durable import file_checksum
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
-from hornbook.models import LanguageModel
+from hornbook.models import CarriedState, LanguageModel
 from hornbook.optimization import load_optimizer_tensors, optimizer_tensors
 from hornbook.runs.assembly import (
     find_store,
@@ -82,7 +82,8 @@ def fork(
         same_data = manifest.fingerprints == parent.manifest.fingerprints
         if state.best is not None and not (same_data and state.best["step"] == checkpoint.step):
             state.best = None  # measured on other text, or on weights that stay with the parent
-        save_checkpoint(begun.path, model, optimizer_tensors(optimizer, model), state)
+        tensors = optimizer_tensors(optimizer, model)
+        save_checkpoint(begun.path, model, tensors, state, _carried(checkpoint, config, changed))
         inherited = {
             "created": now(),
             "forked_from": Origin(run=parent.name, step=checkpoint.step, changed=dict(changed)),
@@ -153,6 +154,14 @@ def _what_it_trains_on(
     }
     store = make_store(split, parent.tokenizer, listener=listener)
     return config, parent.manifest.model_copy(update=trained_on), store
+
+
+def _carried(checkpoint: Checkpoint, config: RunConfig, changed: Changes) -> CarriedState | None:
+    """The parent's hidden states, if the fork's rows go on reading where the parent's stopped."""
+    moving = ("seed", "context_length", "training.batch_size", "corpus.", "data.")
+    if not config.training.carry_state or any(key.startswith(moving) for key in changed):
+        return None
+    return checkpoint.carried_state()
 
 
 def _inherit(folder: RunFolder, parent: Run, checkpoint: Checkpoint) -> None:

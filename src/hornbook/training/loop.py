@@ -17,14 +17,16 @@ from typing import Any
 
 import torch
 
+from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.errors import TrainingStopped
 from hornbook.generation import generate
 from hornbook.listener import Listener
-from hornbook.models import BigramCounts, LanguageModel
+from hornbook.models import BigramCounts, CarriedState, LanguageModel
 from hornbook.optimization import learning_rate_at, load_optimizer_tensors, optimizer_tensors
 from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import Batches, make_model, make_optimizer
 from hornbook.runs.checkpoints import (
+    Checkpoint,
     TrainingState,
     newest_whole_checkpoint,
     prune_checkpoints,
@@ -82,6 +84,7 @@ class TrainingLoop:
         self._newest = newest_whole_checkpoint(folder.path, listener=listener)
         self.state = self._newest.state() if self._newest is not None else TrainingState()
         self._saved_step = self.state.step
+        self._carried: CarriedState | None = None
         self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
 
     def run(self) -> Outcome:
@@ -110,6 +113,8 @@ class TrainingLoop:
         optimizer = make_optimizer(self.config, self.model)
         if newest is not None:
             load_optimizer_tensors(optimizer, self.model, newest.optimizer_tensors())
+        if self.plan.carry_state:
+            self._carried = self._first_carried(newest)
         self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption:
             while self.state.step < self.last_step and interruption.requested is None:
@@ -117,6 +122,13 @@ class TrainingLoop:
             if self._saved_step != self.state.step:
                 self._save(optimizer)
         return Outcome(self.state.step, interruption.requested)
+
+    def _first_carried(self, newest: Checkpoint | None) -> CarriedState:
+        """The state that the newest checkpoint holds, or that of rows which have read nothing."""
+        kept = newest.carried_state() if newest is not None else None
+        if kept is None:
+            return self.model.init_state(self.plan.batch_size, self.device)
+        return tuple(tensor.to(self.device) for tensor in kept)
 
     def _too_large(self) -> tuple[str, str]:
         size = self.plan.micro_batch_size or self.plan.batch_size
@@ -155,6 +167,7 @@ class TrainingLoop:
             state.step, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
         )
         result = self._apply(optimizer, rate)
+        self._carried = result.carried
         seconds = time.perf_counter() - began
         self.state = state = replace(
             state,
@@ -186,6 +199,7 @@ class TrainingLoop:
                 learning_rate=rate,
                 gradient_clip=plan.gradient_clip,
                 dropout_seed=stream_seed(self.config.seed, "dropout", state.step),
+                carried=self._carried_on(),
             )
         except NotFinite as error:
             if self._saved_step != state.step:
@@ -196,6 +210,15 @@ class TrainingLoop:
                 "training.schedule.warmup_steps or a smaller training.gradient_clip"
                 + self._where_to_try(rate)
             ) from error
+
+    def _carried_on(self) -> CarriedState | None:
+        """The state of the step before, and zeros in the rows that start afresh."""
+        training = self.batches.training
+        if self._carried is None or not isinstance(training, ConsecutiveBatches):
+            return None
+        goes_on = training.goes_on(self.state.examples_seen, self.plan.batch_size)
+        keep = goes_on.to(self.device)[None, :, None]
+        return tuple(torch.where(keep, tensor, 0.0) for tensor in self._carried)
 
     def _where_to_try(self, rate: float) -> str:
         if self.state.step == 0:
@@ -257,7 +280,7 @@ class TrainingLoop:
         tensors = optimizer_tensors(optimizer, self.model) if optimizer is not None else {}
         self.folder.metrics.sync()
         self.folder.samples.sync()
-        save_checkpoint(self.folder.path, self.model, tensors, self.state)
+        save_checkpoint(self.folder.path, self.model, tensors, self.state, self._carried)
         self._saved_step = self.state.step
         if prune:
             best = self.state.best["step"] if self.state.best else None

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 
 from hornbook.data import Batch, TrainingBatches
-from hornbook.models import LanguageModel
+from hornbook.data.consecutive import ConsecutiveBatches
+from hornbook.models import CarriedState, LanguageModel
 from hornbook.optimization import cross_entropy_sum
 from hornbook.randomness import stream_seed
 
@@ -27,11 +28,13 @@ class StepResult:
         loss: mean over the batch's real targets [nats per token].
         tokens: real targets in the batch.
         gradient_norm: length of the whole gradient before clipping.
+        carried: the state behind the batch, cut off from its gradient; ``None`` if none is carried.
     """
 
     loss: float
     tokens: int
     gradient_norm: float
+    carried: CarriedState | None = None
 
 
 class NotFinite(Exception):  # noqa: N818 - it says what happened
@@ -54,6 +57,7 @@ def training_step(
     learning_rate: float,
     gradient_clip: float,
     dropout_seed: int,
+    carried: CarriedState | None = None,
 ) -> StepResult:
     """Move the weights once, by the gradient of the mean loss over all ``parts``.
 
@@ -64,6 +68,7 @@ def training_step(
         learning_rate: for this step.
         gradient_clip: longest gradient that is applied as it is; 0 never shortens.
         dropout_seed: the step's seed in the ``dropout`` stream.
+        carried: the state before each row of the batch; ``None`` starts every row afresh.
 
     Raises:
         NotFinite: before anything is applied.
@@ -71,11 +76,16 @@ def training_step(
     tokens = sum(part.real_targets for part in parts)
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=model.device)
+    row, ends = 0, []
     for number, part in enumerate(parts):
         # Dropout draws from PyTorch's global stream, so it is set for every part: a resumed
         # run drops exactly what the uninterrupted one would have dropped.
         torch.manual_seed(stream_seed(dropout_seed, "part", number))
-        logits, _ = model(part.tokens, positions=part.positions, segments=part.segments)
+        rows = slice(row, row + len(part.tokens))
+        row = rows.stop
+        begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
+        logits, end = model(part.tokens, begin, positions=part.positions, segments=part.segments)
+        ends.append(end)
         loss = cross_entropy_sum(logits, part.targets) / max(tokens, 1)
         loss.backward()
         total += loss.detach()
@@ -90,16 +100,21 @@ def training_step(
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     optimizer.step()
-    return StepResult(loss_value, tokens, norm)
+    return StepResult(loss_value, tokens, norm, None if carried is None else _joined(ends))
 
 
 def micro_batches(
-    batches: TrainingBatches, first_example: int, size: int, micro_size: int
+    batches: TrainingBatches | ConsecutiveBatches, first_example: int, size: int, micro_size: int
 ) -> Iterator[Batch]:
     """The ``size`` examples from ``first_example`` on, ``micro_size`` at a time (0: all)."""
     step = micro_size or size
     for first in range(first_example, first_example + size, step):
         yield batches.batch(first, min(step, first_example + size - first))
+
+
+def _joined(ends: list[CarriedState]) -> CarriedState:
+    """The states of the parts as one of the batch, without what they were computed from."""
+    return tuple(torch.cat(tensors, dim=1).detach() for tensors in zip(*ends, strict=True))
 
 
 def _first_not_finite(model: LanguageModel) -> str:
