@@ -1,7 +1,6 @@
 """Decoding by kernels joins the bytes of tokens, and refuses what stands for nothing."""
 
 import random
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,9 +20,7 @@ def with_gap() -> BPETokenizer:
 
 
 @pytest.fixture(params=["kernels", "join"])
-def tokenizer(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[BPETokenizer]:
+def tokenizer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> BPETokenizer:
     """The same tokenizer, decoding every array in one of the two ways."""
     if request.param == "kernels":
         request.getfixturevalue("kernels")
