@@ -110,9 +110,9 @@ def test_many_texts(tokenizer: BPETokenizer, threads: int | None) -> None:
     assert tokenizer.encode_batch([], threads=threads) == []
 
 
-@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("threads", [3])
 def test_one_text_in_threads(tokenizer: BPETokenizer, threads: int) -> None:
-    for text in (made_up(4, 3_000_000), "x" * 1_500_000, " " * 1_500_000, "na\u0301 " * 400_000):
+    for text in (made_up(4, 1_500_000), "x" * 1_100_000, "na\u0301 " * 300_000):
         assert np.array_equal(
             tokenizer.encode_array(text, threads=threads), tokenizer.encode_array(text)
         )
