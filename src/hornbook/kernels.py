@@ -43,7 +43,7 @@ _KEPT_FOR = 60 * 24 * 3600
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function a kernel: compiled, cached, and run without the interpreter's lock."""
-    dispatcher = numba.njit(nogil=True, boundscheck=False)(function)
+    dispatcher: Any = numba.njit(nogil=True, boundscheck=False)(function)
     # Beyond this line Numba's own ``cache=True`` would do, but for the reasons at the top.
     dispatcher._cache = _KernelCache(function)
     return cast(Callable[P, R], dispatcher)
@@ -77,7 +77,7 @@ class _KernelLocator(_CacheLocator):
         self._folder = folder
         self._line = line
 
-    def get_cache_path(self) -> str:
+    def get_cache_path(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return str(self._folder)
 
     def ensure_cache_path(self) -> None:
@@ -86,10 +86,10 @@ class _KernelLocator(_CacheLocator):
             raise OSError(f"{self._folder} may be written to by others")
         _remove_old(self._folder.parent)
 
-    def get_source_stamp(self) -> str:
+    def get_source_stamp(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._folder.name
 
-    def get_disambiguator(self) -> str:
+    def get_disambiguator(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return str(self._line)
 
     @classmethod
@@ -123,7 +123,13 @@ class _KernelCache(FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         _KernelCache.compiled += 1
         try:
-            super().save_overload(sig, data)
+            try:
+                super().save_overload(sig, data)
+            except OSError:
+                raise
+            except Exception:  # an index that is damaged: begin a new one
+                self.flush()
+                super().save_overload(sig, data)
         except OSError as error:
             _KernelCache.refused = error.strerror or str(error)
 

@@ -32,7 +32,7 @@ from hornbook.tokenizers.special_tokens import (
     split_at_special,
 )
 from hornbook.tokenizers.spelling_out import SpelledTokens, text_as_it_comes, worth_kernels
-from hornbook.tokenizers.streams import usable_cores, whole_blocks
+from hornbook.tokenizers.streams import thread_count, whole_blocks
 from hornbook.tokenizers.text import check_text, content_of
 from hornbook.tokenizers.tokenizer_file import (
     FILE_NAME,
@@ -94,6 +94,10 @@ class Tokenizer(ABC):
                 f"({error.reason}); a {self.kind} tokenizer reads text only. Decode the bytes with "
                 "their real encoding, or use a byte or bpe tokenizer."
             ) from None
+        return self._encode_text(text)
+
+    def _encode_text(self, text: str) -> NDArray[np.uint32]:
+        """Encode a checked text in which nothing is special, to an array."""
         return np.array(self._encode_plain(text), dtype=np.uint32)
 
     def _encode_contents(
@@ -194,7 +198,7 @@ class Tokenizer(ABC):
     ) -> list[NDArray[np.uint32]]:
         """Return the token ids of each text as uint32 [tokens]; see ``encode_array``."""
         contents = [content_of(text, f"text {number}") for number, text in enumerate(texts)]
-        return list(self._encode_contents(contents, threads or usable_cores()))
+        return list(self._encode_contents(contents, thread_count(threads)))
 
     def encode_array(self, text: str | bytes, *, threads: int = 1) -> NDArray[np.uint32]:
         """Return the token ids of a text as uint32 [tokens]; nothing in it is special.
@@ -206,7 +210,7 @@ class Tokenizer(ABC):
         Raises:
             TokenizerError: ``text`` is no Unicode text.
         """
-        return self._encode_content(content_of(text), threads)
+        return self._encode_content(content_of(text), thread_count(threads))
 
     def encode_bytes(self, content: bytes) -> list[int]:
         """Return the token ids of any bytes; ``decode_bytes`` gives exactly these bytes back.
@@ -228,6 +232,7 @@ class Tokenizer(ABC):
         is the text since the last place where a cut is safe, and at least a block.
         """
         contents = whole_blocks(map(content_of, pieces), self._safe_cut)
+        thread_count(threads)
         while batch := list(islice(contents, 4 * threads)):
             yield from self._encode_contents(batch, threads)
 

@@ -31,6 +31,9 @@ WORD_CACHE_SIZE = 1 << 16
 LONG_WORD = 64
 """Longer pre-tokens are too rare to remember, and too long for the loop that is quadratic."""
 
+ENGINE_LIMIT = 1 << 20
+"""How many ids a vocabulary may have for the kernels: their tables have 20 bits for one."""
+
 SMALL = 1 << 13
 """Texts up to here never wait for kernels [bytes]."""
 
@@ -77,17 +80,22 @@ class BPEEncoder:
         """Yield the ids of each of many texts of ``size`` bytes in all, in their order."""
         kernels = self._kernels or self._kernels_for(size)
         if kernels is None:
-            return map(self.ids, contents)
+            return (np.array(self._twin_ids(content), dtype=np.uint32) for content in contents)
         return kernels.ids_of_all(contents, threads if size > 1 << 16 else 1)
 
     def listed(self, text: str) -> list[int]:
         """Return the ids of a text as a list."""
-        if self._kernels is None and len(text) <= SMALL and self._kernels_for(len(text)) is None:
+        kernels = self._kernels or self._kernels_for(len(text))
+        if kernels is None:
             return self._split_ids(text)
-        return self.ids(text.encode("utf-8")).tolist()
+        return kernels.listed(text.encode("utf-8"))
 
     def prepare(self, listener: Listener = SILENT) -> None:
-        """Bring the kernels now, and say so if they have to be compiled."""
+        """Bring the kernels now, and say so if they have to be compiled.
+
+        Do so before a process forks: a child that is forked while another thread compiles
+        inherits the compiler's lock, and nobody who would open it.
+        """
         if self._has_kernels:
             with self._bringing:
                 if self._kernels is None:
@@ -123,7 +131,7 @@ class BPEEncoder:
     @cached_property
     def _has_kernels(self) -> bool:
         """Whether kernels know the pattern, and their tables have room for the vocabulary."""
-        return self._pattern in PUBLISHED and len(self._tokens) <= 1 << 20
+        return self._pattern in PUBLISHED and len(self._tokens) <= ENGINE_LIMIT
 
     def _kernels_for(self, size: int) -> Encoder | None:
         """Return the kernels if a text of this size should have them, else note its size."""

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornbook.listener import SILENT, Listener
-from hornbook.tokenizers.text import check_text
 from hornbook.tokenizers.vocabulary import FIRST_BYTE_ID, VocabularyConfig, VocabularyTokenizer
 
 ABSENT = np.uint32(0xFFFFFFFF)
@@ -59,11 +58,9 @@ class CharTokenizer(VocabularyTokenizer):
         return len(text) == 1
 
     def _encode_plain(self, text: str) -> list[int]:
-        return self.encode_array(text).tolist()
+        return self._encode_text(text).tolist()
 
-    def encode_array(self, text: str) -> NDArray[np.uint32]:
-        """Return the token ids of a text as uint32 [tokens]; see ``Tokenizer.encode_array``."""
-        check_text(text)
+    def _encode_text(self, text: str) -> NDArray[np.uint32]:
         code_points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         table = self._ids_by_code_point
         ids = table[np.minimum(code_points, len(table) - 1)]

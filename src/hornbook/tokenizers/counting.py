@@ -28,7 +28,7 @@ from hornbook.listener import SILENT, Listener, Progress
 from hornbook.tokenizers import engine
 from hornbook.tokenizers.counts import PreTokenCounts
 from hornbook.tokenizers.patterns import PUBLISHED, safe_cut, splitter
-from hornbook.tokenizers.streams import usable_cores, whole_blocks
+from hornbook.tokenizers.streams import thread_count, whole_blocks
 from hornbook.tokenizers.text import content_of
 
 if TYPE_CHECKING:
@@ -72,9 +72,11 @@ def count_pre_tokens(
         TokenizerError: something is no Unicode text (named by its number), there is no text at
             all, or the pattern is invalid.
     """
+    if max_memory is not None and max_memory < 1:
+        raise TokenizerError(f"max_memory={max_memory}: give some bytes, or leave it out")
     facts = _Facts()
     parts = facts.read(texts, special_tokens)
-    threads = threads or usable_cores()
+    threads = thread_count(threads)
     with listener.progress("counting pre-tokens", total=size, unit="B") as progress:
         first, more = _first(parts, WORTH_LOADING if engine.kept() else WORTH_COMPILING)
         parts = chain(first, parts)

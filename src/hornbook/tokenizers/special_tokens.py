@@ -105,6 +105,8 @@ def allowed_names(allowed: AllowedSpecial, special_tokens: Mapping[str, int]) ->
     """
     if allowed == "all":
         return frozenset(special_tokens)
+    if not allowed:
+        return frozenset()
     valid = ", ".join(map(repr, special_tokens))
     if isinstance(allowed, str):
         raise TokenizerError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-BLOCK = 1 << 22
+from hornbook.errors import TokenizerError
+
+BLOCK = 1 << 20
 """How much text is encoded at a time [bytes]."""
 
 
@@ -16,7 +18,7 @@ def whole_blocks(
 
     Args:
         pieces: text in any pieces.
-        safe_cut: where a text that goes on may be cut, or 0; see ``patterns.safe_cut``.
+        safe_cut: where a text that goes on may be cut, or 0 or less; see ``patterns.safe_cut``.
         block: how much to gather before a cut is looked for.
 
     >>> list(whole_blocks([b"to b", b"e or ", b"not"], lambda text: text.rfind(b" "), block=6))
@@ -32,7 +34,7 @@ def whole_blocks(
         text, start = b"".join(held), 0
         while len(text) - start >= wanted:
             cut = safe_cut(text[start : start + wanted])
-            if cut:
+            if cut > 0:
                 yield text[start : start + cut]
                 start, wanted = start + cut, block
             else:  # looking again at each piece would be quadratic
@@ -40,6 +42,22 @@ def whole_blocks(
         held, size = [text[start:]], len(text) - start
     if size:
         yield b"".join(held)
+
+
+def thread_count(threads: int | None) -> int:
+    """Return how many threads to use: as many as there are cores if ``None`` is asked for.
+
+    >>> thread_count(3)
+    3
+
+    Raises:
+        TokenizerError: fewer than one is asked for.
+    """
+    if threads is None:
+        return usable_cores()
+    if threads < 1:
+        raise TokenizerError(f"threads={threads}: give 1 or more")
+    return threads
 
 
 def usable_cores() -> int:

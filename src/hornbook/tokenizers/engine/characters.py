@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from hornbook.kernels import inlined
-from hornbook.tokenizers.engine.machine import load_u8, load_u64, store_u64, trailing_zeros
+from hornbook.tokenizers.engine.machine import Int, load_u8, load_u64, store_u64, trailing_zeros
 from hornbook.tokenizers.unicode_classes import (
     LETTER,
     LOWER,
@@ -41,7 +41,7 @@ SIZE = 8
 
 
 @inlined
-def character(text: int, place: int, end: int, classes: int) -> int:
+def character(text: Int, place: Int, end: Int, classes: Int) -> Int:
     """Read one character: its class, and its length in bytes times ``1 << SIZE``.
 
     Args:
@@ -83,13 +83,13 @@ def character(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def in_set(found: int, classes: int) -> bool:
+def in_set(found: Int, classes: Int) -> bool:
     """Whether what ``character`` returned is of one of these classes."""
     return (classes >> (found & 0xFF)) & 1 != 0
 
 
 @inlined
-def run_of(text: int, place: int, end: int, classes: int, wanted: int) -> int:
+def run_of(text: Int, place: Int, end: Int, classes: Int, wanted: Int) -> Int:
     """Return where a run of characters of the wanted classes ends that begins at ``place``."""
     while place < end:
         found = character(text, place, end, classes)
@@ -100,7 +100,7 @@ def run_of(text: int, place: int, end: int, classes: int, wanted: int) -> int:
 
 
 @inlined
-def add_beyond_ascii(window: int, high: np.uint64, classes: int, masks: int) -> np.uint64:
+def add_beyond_ascii(window: Int, high: np.uint64, classes: Int, masks: Int) -> np.uint64:
     """Write the mask of each class for what is not ASCII; return the bytes that begin nothing.
 
     Adding to a mask in memory is one step whatever the class. (Tried: a mask a class in
@@ -127,6 +127,6 @@ def add_beyond_ascii(window: int, high: np.uint64, classes: int, masks: int) -> 
 
 
 @inlined
-def mask_of(masks: int, kind: int) -> np.uint64:
+def mask_of(masks: Int, kind: Int) -> np.uint64:
     """Return the mask of a class that ``add_beyond_ascii`` wrote."""
     return load_u64(masks + 8 * kind)

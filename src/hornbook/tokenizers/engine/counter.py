@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hornbook.tokenizers.engine import counting as fields
 from hornbook.tokenizers.engine.counting import ENTRY, add_all, content_size, count, write_out
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoder import byte_masks
+from hornbook.tokenizers.engine.encoder import address_of_content, byte_masks
 from hornbook.tokenizers.engine.machine import address_of
 from hornbook.tokenizers.unicode_classes import class_table
 
@@ -43,7 +43,7 @@ class Counter:
         """Count the pre-tokens of texts, each of which ends what is counted as one."""
         joined = contents[0] if len(contents) == 1 else b"".join(contents)
         stops = np.cumsum([len(content) for content in contents], dtype=np.int64)
-        text = address_of(np.frombuffer(joined, dtype=np.uint8))
+        text = address_of_content(joined)
         self._block[fields.PLACE] = self._block[fields.TEXT] = 0
         while not count(self._block, self._pattern, text, stops, len(joined)):
             self._grow(int(self._block[fields.NEEDED]))
@@ -111,7 +111,7 @@ class Counter:
         """Move what occurs often enough into new tables, and go on where counting stood."""
         old = self._block, self._words, self._phrases, self._arena
         self._make(word_bits, phrase_bits, arena)
-        self.dropped += add_all(self._block, old[0], at_least)
+        self.dropped += int(add_all(self._block, old[0], at_least))
         self._block[[fields.PLACE, fields.TEXT]] = old[0][[fields.PLACE, fields.TEXT]]
 
     def _drop_rarest(self) -> None:

@@ -22,6 +22,7 @@ from hornbook.kernels import inlined, kernel
 from hornbook.tokenizers.engine.cutting import cut
 from hornbook.tokenizers.engine.encoding import WORD, last_bytes, mixed, phrase_hash
 from hornbook.tokenizers.engine.machine import (
+    Int,
     load_i64,
     load_u8,
     load_u64,
@@ -59,7 +60,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 @kernel
 def count(
-    counter: NDArray[np.int64], pattern: int, content: int, stops: NDArray[np.int64], readable: int
+    counter: NDArray[np.int64], pattern: Int, content: Int, stops: NDArray[np.int64], readable: Int
 ) -> bool:
     """Count the pre-tokens of texts that stand end to end, from ``PLACE`` in ``TEXT`` on.
 
@@ -76,7 +77,7 @@ def count(
     ends, masks = counter[ENDS], counter[BYTE_MASKS]
     place = counter[PLACE]
     while counter[TEXT] < len(stops):
-        stop = stops[counter[TEXT]]
+        stop = np.int64(stops[counter[TEXT]])
         while place < stop:
             found = cut(pattern, content, place, stop, counter[CLASSES], ends, ENDS_ROOM)
             # The worst that can come: all of them new, and all of their bytes too.
@@ -104,7 +105,7 @@ def count(
 
 
 @inlined
-def has_room(counter: NDArray[np.int64], words: int, size: int) -> bool:
+def has_room(counter: NDArray[np.int64], words: Int, size: Int) -> bool:
     """Whether so many more pre-tokens of so many bytes find room; tables stay 3/4 full."""
     return (
         4 * (counter[WORDS_USED] + words) <= 3 << counter[WORD_BITS]
@@ -114,7 +115,7 @@ def has_room(counter: NDArray[np.int64], words: int, size: int) -> bool:
 
 
 @inlined
-def add_word(counter: NDArray[np.int64], low: np.uint64, high: np.uint64, times: int) -> None:
+def add_word(counter: NDArray[np.int64], low: np.uint64, high: np.uint64, times: Int) -> None:
     """Count a pre-token of up to 15 bytes."""
     bits = counter[WORD_BITS]
     slot = np.int64(mixed(low, high) >> np.uint64(64 - bits))
@@ -136,7 +137,7 @@ def add_word(counter: NDArray[np.int64], low: np.uint64, high: np.uint64, times:
 
 
 @inlined
-def add_phrase(counter: NDArray[np.int64], text: int, size: int, times: int) -> None:
+def add_phrase(counter: NDArray[np.int64], text: Int, size: Int, times: Int) -> None:
     """Count a pre-token of 16 bytes or more."""
     hashed = phrase_hash(text, size)
     bits = counter[PHRASE_BITS]
@@ -164,7 +165,7 @@ def add_phrase(counter: NDArray[np.int64], text: int, size: int, times: int) -> 
 
 
 @inlined
-def is_phrase(record: int, text: int, size: int) -> bool:
+def is_phrase(record: Int, text: Int, size: Int) -> bool:
     """Whether a record of the arena holds these bytes."""
     if load_i64(record) != size:
         return False
@@ -175,7 +176,7 @@ def is_phrase(record: int, text: int, size: int) -> bool:
 
 
 @kernel
-def add_all(counter: NDArray[np.int64], other: NDArray[np.int64], at_least: int) -> int:
+def add_all(counter: NDArray[np.int64], other: NDArray[np.int64], at_least: Int) -> Int:
     """Add what another counter has counted, if it has room; return the occurrences left out.
 
     Args:
@@ -201,7 +202,7 @@ def add_all(counter: NDArray[np.int64], other: NDArray[np.int64], at_least: int)
 
 
 @kernel
-def content_size(counter: NDArray[np.int64]) -> int:
+def content_size(counter: NDArray[np.int64]) -> Int:
     """Return how many bytes all different pre-tokens have together."""
     size = np.int64(0)
     for slot in range(np.int64(1) << counter[WORD_BITS]):

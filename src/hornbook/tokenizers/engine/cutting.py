@@ -46,6 +46,7 @@ from hornbook.tokenizers.engine.characters import (
 )
 from hornbook.tokenizers.engine.machine import (
     WINDOW,
+    Int,
     bytes_between,
     count_bits,
     leading_zeros,
@@ -71,7 +72,7 @@ BLANK, NEWLINE, RETURN, QUOTE, SLASH = (np.int64(ord(sign)) for sign in " \n\r'/
 
 
 @inlined
-def cut(pattern: int, text: int, start: int, end: int, classes: int, ends: int, room: int) -> int:
+def cut(pattern: Int, text: Int, start: Int, end: Int, classes: Int, ends: Int, room: Int) -> Int:
     """Write where pre-tokens end, from ``start`` on, and return how many were written.
 
     Args:
@@ -109,7 +110,7 @@ def cut(pattern: int, text: int, start: int, end: int, classes: int, ends: int, 
 
 
 @inlined
-def contraction(text: int, place: int, end: int, any_case: bool) -> int:
+def contraction(text: Int, place: Int, end: Int, any_case: bool) -> Int:
     """Return the length of a contraction such as ``'s`` or ``'ll`` at a place, or 0.
 
     In any case of letters the long s (U+017F) is an s too: so says Unicode's case folding.
@@ -140,7 +141,7 @@ def contraction(text: int, place: int, end: int, any_case: bool) -> int:
 
 
 @inlined
-def gpt2_end(text: int, place: int, end: int, classes: int) -> int:
+def gpt2_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
     """Return where the pre-token ends that begins at ``place``, under GPT-2's pattern."""
     size = contraction(text, place, end, False)
     if size:
@@ -161,7 +162,7 @@ def gpt2_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def space_end(text: int, place: int, end: int, classes: int) -> int:
+def space_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
     r"""Return what ``\s+(?!\S)|\s`` takes: a run of spaces but its last, if more text follows."""
     last, stop = place, place
     while stop < end:
@@ -174,7 +175,7 @@ def space_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def gpt2_window(text: int, place: int, classes: int, masks: int, ends: int) -> int:
+def gpt2_window(text: Int, place: Int, classes: Int, masks: Int, ends: Int) -> Int:
     """Write the ends of the pre-tokens within one window; return how many are certain."""
     window = text + place
     one = np.uint64(1)
@@ -227,7 +228,7 @@ def gpt2_window(text: int, place: int, classes: int, masks: int, ends: int) -> i
 
 
 @inlined
-def newline_run(text: int, place: int, end: int, slashes: bool) -> int:
+def newline_run(text: Int, place: Int, end: Int, slashes: bool) -> Int:
     """Return where a run of line ends (and slashes, if they count) ends."""
     while place < end:
         byte = load_u8(text + place)
@@ -238,7 +239,7 @@ def newline_run(text: int, place: int, end: int, slashes: bool) -> int:
 
 
 @inlined
-def space_or_lines_end(text: int, place: int, end: int, classes: int) -> int:
+def space_or_lines_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
     r"""Return what ``\s*[\r\n]|\s+(?!\S)|\s`` takes: up to the last line end in a run of spaces."""
     stop, lines, last = place, np.int64(0), place
     while stop < end:
@@ -248,7 +249,7 @@ def space_or_lines_end(text: int, place: int, end: int, classes: int) -> int:
         byte = load_u8(text + stop)
         last = stop
         stop += found >> SIZE
-        if byte == NEWLINE or byte == RETURN:
+        if byte == NEWLINE or byte == RETURN:  # noqa: SIM109 - a tuple costs Numba time
             lines = stop
     if lines:
         return lines
@@ -256,25 +257,25 @@ def space_or_lines_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def run_in(mask: np.uint64, place: int) -> int:
+def run_in(mask: np.uint64, place: Int) -> Int:
     """Return the place after a run of ones that begins at a place, at most 64."""
     return place + trailing_zeros(~(mask >> np.uint64(place)))
 
 
 @inlined
-def has(mask: np.uint64, place: int) -> bool:
+def has(mask: np.uint64, place: Int) -> bool:
     """Whether a mask has its bit at a place below 64."""
     return (mask >> np.uint64(place)) & np.uint64(1) != np.uint64(0)
 
 
 @inlined
-def next_sign(inner: np.uint64, place: int) -> int:
+def next_sign(inner: np.uint64, place: Int) -> Int:
     """Return where the character after the one at a place begins."""
     return run_in(inner, place + 1)
 
 
 @inlined
-def last_in(mask: np.uint64, start: int, stop: int) -> int:
+def last_in(mask: np.uint64, start: Int, stop: Int) -> Int:
     """Return the place of the last bit from ``start`` up to ``stop``, or -1."""
     below = mask & ((np.uint64(1) << np.uint64(stop)) - np.uint64(1))
     below = (below >> np.uint64(start)) << np.uint64(start)
@@ -282,7 +283,7 @@ def last_in(mask: np.uint64, start: int, stop: int) -> int:
 
 
 @inlined
-def spaces_in(spaces: np.uint64, lines: np.uint64, inner: np.uint64, place: int) -> int:
+def spaces_in(spaces: np.uint64, lines: np.uint64, inner: np.uint64, place: Int) -> Int:
     """Return where white space at a place is cut, as ``space_or_lines_end``; 64 if unknown."""
     stop = run_in(spaces, place)
     if stop > DECIDED:
@@ -295,7 +296,7 @@ def spaces_in(spaces: np.uint64, lines: np.uint64, inner: np.uint64, place: int)
 
 
 @inlined
-def digits_in(numbers: np.uint64, inner: np.uint64, place: int) -> int:
+def digits_in(numbers: np.uint64, inner: np.uint64, place: Int) -> Int:
     r"""Return where ``\p{N}{1,3}`` ends that begins at a place."""
     for _ in range(3):
         if place < DECIDED and has(numbers, place):
@@ -306,7 +307,7 @@ def digits_in(numbers: np.uint64, inner: np.uint64, place: int) -> int:
 
 
 @inlined
-def digits_end(text: int, place: int, end: int, classes: int) -> int:
+def digits_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
     r"""Return where ``\p{N}{1,3}`` ends that begins at a place."""
     for _ in range(3):
         if place < end:
@@ -320,7 +321,7 @@ def digits_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def cl100k_end(text: int, place: int, end: int, classes: int) -> int:
+def cl100k_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
     """Return where the pre-token ends that begins at ``place``, under GPT-4's pattern."""
     size = contraction(text, place, end, True)
     if size:
@@ -344,7 +345,7 @@ def cl100k_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def cl100k_window(text: int, place: int, classes: int, masks: int, ends: int) -> int:
+def cl100k_window(text: Int, place: Int, classes: Int, masks: Int, ends: Int) -> Int:
     """Write the ends of the pre-tokens within one window; return how many are certain."""
     window = text + place
     letters = bytes_between(window, 97, 122) | bytes_between(window, 65, 90)
@@ -393,7 +394,7 @@ def cl100k_window(text: int, place: int, classes: int, masks: int, ends: int) ->
 
 
 @inlined
-def o200k_word_end(text: int, place: int, end: int, classes: int) -> int:
+def o200k_word_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
     """Return where a word ends that begins at a place, or ``place`` where there is none.
 
     A word is capitals, then small letters, of which at least one; letters without case and
@@ -416,7 +417,7 @@ def o200k_word_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def o200k_end(text: int, place: int, end: int, classes: int) -> int:
+def o200k_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
     """Return where the pre-token ends that begins at ``place``, under GPT-4o's pattern."""
     found = character(text, place, end, classes)
     byte = load_u8(text + place)
@@ -449,7 +450,7 @@ def o200k_end(text: int, place: int, end: int, classes: int) -> int:
 
 
 @inlined
-def word_in(capitals: np.uint64, small: np.uint64, place: int) -> int:
+def word_in(capitals: np.uint64, small: np.uint64, place: Int) -> Int:
     """Return where a word ends in the masks, as ``o200k_word_end``; 64 if unknown."""
     turn = run_in(capitals, place)
     if turn > DECIDED:
@@ -462,7 +463,7 @@ def word_in(capitals: np.uint64, small: np.uint64, place: int) -> int:
 
 
 @inlined
-def o200k_window(text: int, place: int, classes: int, masks: int, ends: int) -> int:
+def o200k_window(text: Int, place: Int, classes: Int, masks: Int, ends: Int) -> Int:
     """Write the ends of the pre-tokens within one window; return how many are certain."""
     window = text + place
     small = bytes_between(window, 97, 122)

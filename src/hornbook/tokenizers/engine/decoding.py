@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from hornbook.kernels import kernel
-from hornbook.tokenizers.engine.machine import load_i64, load_u32, load_u64, store_u64
+from hornbook.tokenizers.engine.machine import Int, load_i64, load_u32, load_u64, store_u64
 
 
 @kernel
-def decoded_size(ids: int, count: int, ends: int, vocab_size: int) -> int:
+def decoded_size(ids: Int, count: Int, ends: Int, vocab_size: Int) -> Int:
     """Return how many bytes ids stand for; if an id is unknown or unused, its place from -1 down.
 
     Args:
@@ -33,7 +33,7 @@ def decoded_size(ids: int, count: int, ends: int, vocab_size: int) -> int:
 
 
 @kernel
-def decode(ids: int, count: int, ends: int, content: int, out: int) -> None:
+def decode(ids: Int, count: Int, ends: Int, content: Int, out: Int) -> None:
     """Write the bytes that ids stand for, and up to 15 bytes more.
 
     Args:

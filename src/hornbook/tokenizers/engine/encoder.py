@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoding import KEY, LINE, SPARE, encode, fill_words
-from hornbook.tokenizers.engine.machine import address_of
-from hornbook.tokenizers.engine.merging import EMPTY, ID_BITS, NONE, SHORT, fill_joints, fill_pairs
+from hornbook.tokenizers.engine.encoding import KEY, LINE, encode, fill_words
+from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
+from hornbook.tokenizers.engine.merging import EMPTY, NONE, SHORT, fill_joints, fill_pairs
 from hornbook.tokenizers.unicode_classes import class_table
 
 WORD_LINES = 1 << 18
@@ -29,8 +29,12 @@ PHRASE_ENTRIES = 1 << 16
 ARENA_BYTES = 1 << 23
 """One workspace has 16 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
 
-LIMIT = 1 << ID_BITS
-"""How many ids a vocabulary may have for this engine."""
+GROUP = 1 << 18
+"""How much text a thread takes at a time at the least, if there is as much [bytes]."""
+
+SHORT_TEXT = 1 << 13
+"""Texts up to here are encoded into memory that is there already [bytes]."""
+SHORT_ROOM = SHORT_TEXT + 64
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Workspace:
     def __init__(self, tables: Tables) -> None:
         self.block = tables.block.copy()
         self.address = address_of(self.block)
-        self.ids = np.empty(1 << 12, dtype=np.uint32)
+        self.ids = np.empty(SHORT_ROOM, dtype=np.uint32)
+        self.ids_address = address_of(self.ids)
         self._kept: list[NDArray[Any]] = []
         bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
         self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, LINE)
@@ -156,14 +161,23 @@ class Encoder:
         self._idle: list[Workspace] = []
         self._idle.append(Workspace(self._tables))
 
-    def ids(self, content: bytes) -> NDArray[np.uint32]:
+    def ids(self, content: bytes | memoryview) -> NDArray[np.uint32]:
         """Return the ids of a text: uint32 [tokens]. What is no UTF-8 is encoded all the same."""
+        workspace = self._take()
         try:
-            workspace = self._idle.pop()  # atomic, as is append
-        except IndexError:
-            workspace = Workspace(self._tables)
+            if len(content) <= SHORT_TEXT:
+                return workspace.ids[: self._encode_short(workspace, content)].copy()
+            return self._encode_long(workspace, content)
+        finally:
+            self._idle.append(workspace)
+
+    def listed(self, content: bytes) -> list[int]:
+        """Return the ids of a text as a list."""
+        if len(content) > SHORT_TEXT:
+            return self.ids(content).tolist()
+        workspace = self._take()
         try:
-            return self._ids(workspace, content)
+            return workspace.ids[: self._encode_short(workspace, content)].tolist()
         finally:
             self._idle.append(workspace)
 
@@ -172,35 +186,72 @@ class Encoder:
         if threads == 1:
             yield from map(self.ids, contents)
             return
-        waiting: deque[Future[NDArray[np.uint32]]] = deque()
+        waiting: deque[Future[list[NDArray[np.uint32]]]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="hornbook-encode") as pool:
-            for content in contents:
-                waiting.append(pool.submit(self.ids, content))
+            for group in _groups(contents):
+                waiting.append(pool.submit(lambda texts: list(map(self.ids, texts)), group))
                 if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
 
-    def _ids(self, workspace: Workspace, content: bytes) -> NDArray[np.uint32]:
-        end = len(content)
-        text = address_of(np.frombuffer(content, dtype=np.uint8)) if end else 0
-        # One id a byte always suffices; for long texts that would be far too much.
-        room = end + SPARE if end <= 1 << 14 else end // 3 + 4096
+    def _take(self) -> Workspace:
+        try:
+            return self._idle.pop()  # atomic, as is append
+        except IndexError:
+            return Workspace(self._tables)
+
+    def _encode_short(self, workspace: Workspace, content: bytes | memoryview) -> int:
+        """Encode up to ``SHORT_TEXT`` bytes into the workspace's own ids; return how many."""
+        size, count, place = len(content), 0, 0
+        text = address_of_content(content)
+        while place < size:
+            to = workspace.ids_address + 4 * count
+            count += int(encode(workspace.address, text, place, size, to, SHORT_ROOM - count))
+            place = workspace.block.item(fields.PLACE)
+            if place < size:
+                workspace.make_room()
+        return count
+
+    def _encode_long(self, workspace: Workspace, content: bytes | memoryview) -> NDArray[np.uint32]:
+        size, count, place = len(content), 0, 0
+        text = address_of_content(content)
+        # One id a byte always suffices, and is far too much for nearly every text.
+        room = size // 3 + SHORT_ROOM
         ids = np.empty(room, dtype=np.uint32)
-        count = place = 0
-        while place < end:
-            address = address_of(ids) + 4 * count
-            count += encode(workspace.address, text, place, end, address, room - count)
+        while place < size:
+            to = address_of(ids) + 4 * count
+            count += encode(workspace.address, text, place, size, to, room - count)
             place = int(workspace.block[fields.PLACE])
-            if place < end:
+            if place < size:
                 workspace.make_room()
                 needed = int(workspace.block[fields.NEEDED])
                 if count + needed > room:
                     room = max(room * 3 // 2, count + needed)
                     ids.resize(room, refcheck=False)
-        if room > 1 << 14:
-            ids.resize(count, refcheck=False)
-        return ids[:count]
+        ids.resize(count, refcheck=False)
+        return ids
+
+
+def _groups(contents: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Gather texts that are too short for a thread to be worth asking."""
+    group: list[bytes] = []
+    size = 0
+    for content in contents:
+        group.append(content)
+        size += len(content)
+        if size >= GROUP:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def address_of_content(content: bytes | memoryview) -> int:
+    """Return where a text stands."""
+    if isinstance(content, bytes):
+        return address_of_bytes(content) or 0
+    return address_of(np.frombuffer(content, dtype=np.uint8))
 
 
 def byte_masks() -> NDArray[np.uint64]:

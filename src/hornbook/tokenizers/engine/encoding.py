@@ -32,6 +32,7 @@ import numpy as np
 from hornbook.kernels import inlined, kernel
 from hornbook.tokenizers.engine.cutting import cut
 from hornbook.tokenizers.engine.machine import (
+    Int,
     load_i64,
     load_u8,
     load_u32,
@@ -87,7 +88,7 @@ _SPREAD_MORE = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @kernel
-def encode(workspace: int, text: int, start: int, end: int, out: int, room: int) -> int:
+def encode(workspace: Int, text: Int, start: Int, end: Int, out: Int, room: Int) -> Int:
     """Encode a text from ``start`` on; return how many ids were written, and set ``PLACE``.
 
     Comes back early when the ids may not find room any more, or the arena is nearly full;
@@ -141,7 +142,7 @@ def encode(workspace: int, text: int, start: int, end: int, out: int, room: int)
 
 
 @inlined
-def make_keys(workspace: int, text: int, place: int, end: int, count: int) -> None:
+def make_keys(workspace: Int, text: Int, place: Int, end: Int, count: Int) -> None:
     """Write the key of each pre-token, and ask for the cache line where it may stand.
 
     A key is the 16 bytes of an entry, and the entry's address. A pre-token that is too long has
@@ -174,7 +175,7 @@ def make_keys(workspace: int, text: int, place: int, end: int, count: int) -> No
 
 
 @inlined
-def last_bytes(text: int, size: int) -> tuple[np.uint64, np.uint64]:
+def last_bytes(text: Int, size: Int) -> tuple[np.uint64, np.uint64]:
     """Return a word behind which no 16 bytes may be read, as the first half of its entry."""
     low, high = np.uint64(0), np.uint64(size) << np.uint64(56)
     for place in range(size):
@@ -200,7 +201,7 @@ def is_word(found: np.uint64, high: np.uint64) -> bool:
 
 
 @inlined
-def word_ids(workspace: int, text: int, size: int, key: int, out: int) -> int:
+def word_ids(workspace: Int, text: Int, size: Int, key: Int, out: Int) -> Int:
     """Write the ids of a word of 1 to ``WORD`` bytes, whose key was made; return how many."""
     low, high, entry = load_u64(key), load_u64(key + 8), load_i64(key + 16)
     found = load_u64(entry + 8)
@@ -217,7 +218,7 @@ def word_ids(workspace: int, text: int, size: int, key: int, out: int) -> int:
 
 
 @inlined
-def entry_ids(workspace: int, entry: int, out: int) -> int:
+def entry_ids(workspace: Int, entry: Int, out: Int) -> Int:
     """Write the ids of an entry; return how many."""
     found = load_u64(entry + 8)
     if found >= ELSEWHERE_FROM:
@@ -231,7 +232,7 @@ def entry_ids(workspace: int, entry: int, out: int) -> int:
 
 
 @inlined
-def swap_halves(line: int) -> None:
+def swap_halves(line: Int) -> None:
     """Exchange the two entries of a cache line."""
     for place in range(0, LINE // 2, 8):
         first = load_u64(line + place)
@@ -241,7 +242,7 @@ def swap_halves(line: int) -> None:
 
 @inlined
 def remember_word(
-    workspace: int, entry: int, low: np.uint64, high: np.uint64, ids: int, count: int
+    workspace: Int, entry: Int, low: np.uint64, high: np.uint64, ids: Int, count: Int
 ) -> None:
     """Write a word and its ids into an entry."""
     if field(workspace, NARROW) and count <= 8:
@@ -266,7 +267,7 @@ def remember_word(
 
 
 @inlined
-def new_record(workspace: int, size: int) -> int:
+def new_record(workspace: Int, size: Int) -> Int:
     """Return the place in the arena of a new record of some bytes, or -1 if it is full."""
     record = field(workspace, ARENA_USED)
     if record + size > field(workspace, ARENA_SIZE):
@@ -276,7 +277,7 @@ def new_record(workspace: int, size: int) -> int:
 
 
 @inlined
-def store_ids(workspace: int, record: int, ids: int, count: int) -> None:
+def store_ids(workspace: Int, record: Int, ids: Int, count: Int) -> None:
     """Fill a record with ids."""
     place = field(workspace, ARENA) + record
     store_u64(place, np.uint64(count))
@@ -285,7 +286,7 @@ def store_ids(workspace: int, record: int, ids: int, count: int) -> None:
 
 
 @inlined
-def stored_ids(workspace: int, record: int, out: int) -> int:
+def stored_ids(workspace: Int, record: Int, out: Int) -> Int:
     """Write the ids of a record; return how many."""
     place = field(workspace, ARENA) + record
     count = load_i64(place)
@@ -295,7 +296,7 @@ def stored_ids(workspace: int, record: int, out: int) -> int:
 
 
 @inlined
-def phrase_ids(workspace: int, text: int, size: int, readable: int, out: int) -> int:
+def phrase_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) -> Int:
     """Write the ids of a pre-token of more than ``WORD`` bytes; return how many."""
     if size > PHRASE:
         return parts_ids(workspace, text, size, readable, out)
@@ -329,7 +330,7 @@ def phrase_ids(workspace: int, text: int, size: int, readable: int, out: int) ->
 
 
 @inlined
-def phrase_hash(text: int, size: int) -> np.uint64:
+def phrase_hash(text: Int, size: Int) -> np.uint64:
     """Return a hash of 8 bytes or more."""
     hashed = np.uint64(size)
     for place in range(0, size - 7, 8):
@@ -340,7 +341,7 @@ def phrase_hash(text: int, size: int) -> np.uint64:
 
 
 @inlined
-def same_phrase(workspace: int, record: int, text: int, size: int) -> bool:
+def same_phrase(workspace: Int, record: Int, text: Int, size: Int) -> bool:
     """Whether a record is that of these bytes; two phrases may have one hash."""
     place = field(workspace, ARENA) + record
     place += 8 + (4 * load_i64(place) + 7) // 8 * 8
@@ -354,7 +355,7 @@ def same_phrase(workspace: int, record: int, text: int, size: int) -> bool:
 
 
 @inlined
-def part_ids(workspace: int, text: int, size: int, readable: int, out: int) -> int:
+def part_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) -> Int:
     """Write the ids of a part of up to ``WORD`` bytes; return how many."""
     masks, key = field(workspace, BYTE_MASKS), field(workspace, KEYS) + KEY * ENDS_ROOM
     if readable >= 16:
@@ -371,7 +372,7 @@ def part_ids(workspace: int, text: int, size: int, readable: int, out: int) -> i
 
 
 @inlined
-def parts_ids(workspace: int, text: int, size: int, readable: int, out: int) -> int:
+def parts_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) -> Int:
     """Cut a pre-token where no token crosses, encode the parts, and return how many ids."""
     joints = field(workspace, JOINTS)
     begin, to = np.int64(0), out
@@ -395,7 +396,7 @@ def parts_ids(workspace: int, text: int, size: int, readable: int, out: int) -> 
 
 
 @kernel
-def fill_words(workspace: int, content: int, ends: np.ndarray, out: int) -> None:
+def fill_words(workspace: Int, content: Int, ends: np.ndarray, out: Int) -> None:
     """Encode every token of up to ``WORD`` bytes, so that the cache knows the vocabulary."""
     place = np.int64(0)
     for number in range(len(ends)):

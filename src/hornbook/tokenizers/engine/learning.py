@@ -30,7 +30,7 @@ from numba import carray
 from numpy.typing import NDArray
 
 from hornbook.kernels import inlined, kernel
-from hornbook.tokenizers.engine.machine import address_of, pointer_to
+from hornbook.tokenizers.engine.machine import Int, address_of, pointer_to
 
 NO_TOKEN = -1
 NO_PAIR = np.int64(-1)
@@ -110,7 +110,7 @@ def lay_out(
     ids: NDArray[np.int32],
     begins: NDArray[np.int32],
     word_of: NDArray[np.int32],
-) -> int:
+) -> Int:
     """Phase 1: write every pre-token of two bytes or more into the cells; return how many."""
     cell, start = np.int64(0), np.int64(0)
     for word in range(len(ends)):
@@ -132,7 +132,7 @@ def lay_out(
 @kernel
 def count_byte_pairs(
     block: NDArray[np.int64],
-    cells: int,
+    cells: Int,
     pair_counts: NDArray[np.int64],
     pair_places: NDArray[np.int64],
 ) -> None:
@@ -148,10 +148,10 @@ def count_byte_pairs(
 @kernel
 def add_byte_pairs(
     block: NDArray[np.int64],
-    cells: int,
+    cells: Int,
     pair_counts: NDArray[np.int64],
     pair_places: NDArray[np.int64],
-    min_frequency: int,
+    min_frequency: Int,
 ) -> None:
     """Make pairs of the frequent ones, with their places, and fill the heap."""
     training = opened(block)
@@ -170,7 +170,7 @@ def add_byte_pairs(
 
 
 @kernel
-def learn(block: NDArray[np.int64], merge_count: int, min_frequency: int) -> bool:
+def learn(block: NDArray[np.int64], merge_count: Int, min_frequency: Int) -> bool:
     """Phases 3 and 4: merge the best pair, again and again, up to a number of merges in all.
 
     Returns:
@@ -190,7 +190,7 @@ def learn(block: NDArray[np.int64], merge_count: int, min_frequency: int) -> boo
 
 
 @inlined
-def has_room(training: Training, best: int) -> bool:
+def has_room(training: Training, best: Int) -> bool:
     """Whether every array has room for whatever the merge of a pair may add."""
     sizes = training.sizes
     places = training.pair_places[best, 1] - training.pair_places[best, 0]
@@ -209,7 +209,7 @@ def has_room(training: Training, best: int) -> bool:
 
 
 @inlined
-def merge(training: Training, best: int, min_frequency: int) -> None:
+def merge(training: Training, best: Int, min_frequency: Int) -> None:
     """Merge a pair wherever it still stands, and note the pairs that are born."""
     sizes = training.sizes
     left, right = np.int64(training.pair_tokens[best, 0]), np.int64(training.pair_tokens[best, 1])
@@ -229,7 +229,7 @@ def merge(training: Training, best: int, min_frequency: int) -> None:
         middle = cell + left_size
         if ids[cell] != left or ids[middle] != right:
             continue
-        count = training.counts[training.word_of[cell]]
+        count = np.int64(training.counts[training.word_of[cell]])
         training.places[merged] = cell
         merged += 1
         before = np.int64(NO_TOKEN)
@@ -280,7 +280,7 @@ def merge(training: Training, best: int, min_frequency: int) -> None:
 
 
 @inlined
-def note_born(training: Training, side: int, touched: int, new_id: int, min_frequency: int) -> None:
+def note_born(training: Training, side: Int, touched: Int, new_id: Int, min_frequency: Int) -> None:
     """Make pairs of what was just born often enough: (x, new) on side 0, (new, x) on side 1."""
     for number in range(touched):
         token = np.int64(training.touched[side, number])
@@ -292,7 +292,7 @@ def note_born(training: Training, side: int, touched: int, new_id: int, min_freq
 
 
 @inlined
-def forget_born(training: Training, side: int, touched: int) -> None:
+def forget_born(training: Training, side: Int, touched: Int) -> None:
     """Clear what ``merge`` noted on one side."""
     for number in range(touched):
         token = training.touched[side, number]
@@ -302,7 +302,7 @@ def forget_born(training: Training, side: int, touched: int) -> None:
 
 
 @inlined
-def add_token(training: Training, new_id: int, left: int, right: int) -> None:
+def add_token(training: Training, new_id: Int, left: Int, right: Int) -> None:
     """Write down the bytes of a token that two others make."""
     content, begins = training.token_bytes, training.token_begins
     end = begins[new_id]
@@ -321,7 +321,7 @@ def add_token(training: Training, new_id: int, left: int, right: int) -> None:
 
 
 @inlined
-def token_size(training: Training, token: int) -> int:
+def token_size(training: Training, token: Int) -> Int:
     """Return how many bytes a token has."""
     return training.token_begins[token + 1] - training.token_begins[token]
 
@@ -330,7 +330,7 @@ def token_size(training: Training, token: int) -> int:
 
 
 @inlined
-def pair_slot(left: int, right: int, slots: int) -> int:
+def pair_slot(left: Int, right: Int, slots: Int) -> Int:
     """Return where the search for a pair begins in a table of 2^n slots.
 
     The highest bits of the product hang on both tokens; lower ones hardly on the left.
@@ -340,7 +340,7 @@ def pair_slot(left: int, right: int, slots: int) -> int:
 
 
 @inlined
-def take_away(training: Training, left: int, right: int, count: int) -> None:
+def take_away(training: Training, left: Int, right: Int, count: Int) -> None:
     """Lower the count of a pair, if it is one that is still counted."""
     table = training.pair_table
     slot = pair_slot(left, right, len(table))
@@ -355,7 +355,7 @@ def take_away(training: Training, left: int, right: int, count: int) -> None:
 
 
 @inlined
-def new_pair(training: Training, left: int, right: int, count: int, places: int) -> int:
+def new_pair(training: Training, left: Int, right: Int, count: Int, places: Int) -> Int:
     """Add a pair with room for its places, put it on the heap, and return its number."""
     pair = training.sizes[PAIRS_USED]
     training.sizes[PAIRS_USED] += 1
@@ -371,7 +371,7 @@ def new_pair(training: Training, left: int, right: int, count: int, places: int)
 
 
 @inlined
-def enter(table: NDArray[np.int32], left: int, right: int, pair: int) -> None:
+def enter(table: NDArray[np.int32], left: Int, right: Int, pair: Int) -> None:
     """Enter a pair that is new into the hash table."""
     slot = pair_slot(left, right, len(table))
     while table[slot] >= 0:
@@ -380,14 +380,14 @@ def enter(table: NDArray[np.int32], left: int, right: int, pair: int) -> None:
 
 
 @kernel
-def enter_all(table: NDArray[np.int32], pair_tokens: NDArray[np.int32], count: int) -> None:
+def enter_all(table: NDArray[np.int32], pair_tokens: NDArray[np.int32], count: Int) -> None:
     """Enter the first ``count`` pairs into an empty table."""
     for pair in range(count):
         enter(table, np.int64(pair_tokens[pair, 0]), np.int64(pair_tokens[pair, 1]), pair)
 
 
 @inlined
-def add_place(training: Training, pair: int, cell: int) -> None:
+def add_place(training: Training, pair: Int, cell: Int) -> None:
     """Add a place behind those that a new pair has."""
     training.places[training.pair_places[pair, 1]] = cell
     training.pair_places[pair, 1] += 1
@@ -397,14 +397,14 @@ def add_place(training: Training, pair: int, cell: int) -> None:
 
 
 @inlined
-def comes_first(training: Training, pair: int, count: int, other: int, other_count: int) -> bool:
+def comes_first(training: Training, pair: Int, count: Int, other: Int, other_count: Int) -> bool:
     """Say which of two pairs is merged first: THE TIE-BREAK, as ``bpe_reference.candidate``.
 
     The more frequent one; among equals the one with the greatest left token, then with the
     greatest right token, byte by byte.
     """
     if count != other_count:
-        return count > other_count
+        return bool(count > other_count)
     for side in range(2):
         here, there = training.pair_tokens[pair, side], training.pair_tokens[other, side]
         if here != there:
@@ -413,29 +413,29 @@ def comes_first(training: Training, pair: int, count: int, other: int, other_cou
 
 
 @inlined
-def is_greater(training: Training, here: int, there: int) -> bool:
+def is_greater(training: Training, here: Int, there: Int) -> bool:
     """Whether the bytes of one token come after those of another, which are different."""
     prefix, other = training.token_prefixes[here], training.token_prefixes[there]
     if prefix != other:
-        return prefix > other
+        return bool(prefix > other)
     begins, content = training.token_begins, training.token_bytes
     size, other_size = token_size(training, here), token_size(training, there)
     for place in range(8, min(size, other_size)):
         byte, other_byte = content[begins[here] + place], content[begins[there] + place]
         if byte != other_byte:
-            return byte > other_byte
-    return size > other_size
+            return bool(byte > other_byte)
+    return bool(size > other_size)
 
 
 @inlined
-def push(training: Training, pair: int) -> None:
+def push(training: Training, pair: Int) -> None:
     """Put a pair on the heap with the count it has now."""
     heap, counts = training.heap, training.heap_counts
-    hole, count = training.sizes[HEAP_USED], training.pair_counts[pair]
+    hole, count = training.sizes[HEAP_USED], np.int64(training.pair_counts[pair])
     training.sizes[HEAP_USED] += 1
     while hole > 0:
         parent = (hole - 1) >> 1
-        if not comes_first(training, pair, count, np.int64(heap[parent]), counts[parent]):
+        if not comes_first(training, pair, count, np.int64(heap[parent]), np.int64(counts[parent])):
             break
         heap[hole], counts[hole] = heap[parent], counts[parent]
         hole = parent
@@ -443,28 +443,28 @@ def push(training: Training, pair: int) -> None:
 
 
 @inlined
-def pop_best(training: Training, min_frequency: int) -> int:
+def pop_best(training: Training, min_frequency: Int) -> Int:
     """Take the best pair off the heap; ``NO_PAIR`` if none is frequent enough any more."""
     heap, counts = training.heap, training.heap_counts
     while training.sizes[HEAP_USED] > 0:
-        best, waited = np.int64(heap[0]), counts[0]
-        count = training.pair_counts[best]
+        best, waited = np.int64(heap[0]), np.int64(counts[0])
+        count = np.int64(training.pair_counts[best])
         if count == waited:
             training.sizes[HEAP_USED] -= 1
-            end = training.sizes[HEAP_USED]
-            sink(training, np.int64(heap[end]), counts[end], end)
+            end = np.int64(training.sizes[HEAP_USED])
+            sink(training, np.int64(heap[end]), np.int64(counts[end]), end)
             return best
         if count < min_frequency:
             training.sizes[HEAP_USED] -= 1
-            end = training.sizes[HEAP_USED]
-            sink(training, np.int64(heap[end]), counts[end], end)
+            end = np.int64(training.sizes[HEAP_USED])
+            sink(training, np.int64(heap[end]), np.int64(counts[end]), end)
         else:
-            sink(training, best, count, training.sizes[HEAP_USED])
+            sink(training, best, count, np.int64(training.sizes[HEAP_USED]))
     return NO_PAIR
 
 
 @inlined
-def sink(training: Training, pair: int, count: int, end: int) -> None:
+def sink(training: Training, pair: Int, count: Int, end: Int) -> None:
     """Put a pair in place of the heap's first, and let it sink to where it belongs."""
     heap, counts = training.heap, training.heap_counts
     hole = np.int64(0)

@@ -19,13 +19,20 @@ scalar twin is ``bytes_between_twin``; a test holds the two equal.
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
+
+intrinsic: Any = numba_intrinsic
+"""What Numba makes of such a function has other arguments than it says."""
+
+Int: TypeAlias = int | np.int64
+"""An address, a place, a count: int64 in a kernel."""
 
 WINDOW = 64
 """How many bytes one mask describes."""
@@ -211,3 +218,9 @@ def pointer_to(typingctx: Any, address: Any) -> Any:
 def address_of(array: np.ndarray) -> int:
     """Return where an array's first element stands; keep the array while it is in use."""
     return array.__array_interface__["data"][0]
+
+
+address_of_bytes: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(
+    ("PyBytes_AsString", ctypes.pythonapi)
+)
+"""Return where the content of ``bytes`` stands; ten times faster than through an array."""

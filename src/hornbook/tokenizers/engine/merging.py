@@ -29,6 +29,7 @@ import numpy as np
 
 from hornbook.kernels import inlined, kernel
 from hornbook.tokenizers.engine.machine import (
+    Int,
     leading_zeros,
     load_i32,
     load_i64,
@@ -79,7 +80,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @kernel
-def fill_pairs(workspace: int, merges: np.ndarray, slots: int, first_id: int) -> int:
+def fill_pairs(workspace: Int, merges: np.ndarray, slots: Int, first_id: Int) -> Int:
     """Fill the empty table of pairs from merges, int32 [merges, 2].
 
     Args:
@@ -115,13 +116,13 @@ def fill_joints(joints: np.ndarray, content: np.ndarray, ends: np.ndarray) -> No
 
 
 @inlined
-def pair_slot(pair: int, shift: int) -> int:
+def pair_slot(pair: Int, shift: Int) -> Int:
     """Return where the search for a pair begins in the table of pairs."""
     return np.int64((np.uint64(pair) * _SPREAD) >> np.uint64(shift))
 
 
 @inlined
-def merged_pair(workspace: int, left: int, right: int) -> int:
+def merged_pair(workspace: Int, left: Int, right: Int) -> Int:
     """Return the id that two ids make, or ``NONE``."""
     pairs = field(workspace, PAIRS)
     pair = left << ID_BITS | right
@@ -136,7 +137,7 @@ def merged_pair(workspace: int, left: int, right: int) -> int:
 
 
 @inlined
-def merge_short(workspace: int, text: int, size: int, out: int) -> int:
+def merge_short(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     """Merge 2 to ``SHORT`` bytes; write their ids as uint32 and return how many.
 
     What the token at a place makes with the next one stands in ``made``, times 64, plus the
@@ -195,7 +196,7 @@ NODES, WAITERS, REACHED, FIRST = 0, 8, 16, 24
 
 
 @inlined
-def append_place(workspace: int, memory: int, nodes: int, new_id: int, place: int) -> None:
+def append_place(workspace: Int, memory: Int, nodes: Int, new_id: Int, place: Int) -> None:
     """Add a place to the list of those that would make ``new_id``, which waits from then on."""
     heads, tails = field(workspace, HEADS), field(workspace, TAILS)
     node = load_i64(memory + NODES)
@@ -214,14 +215,14 @@ def append_place(workspace: int, memory: int, nodes: int, new_id: int, place: in
 
 
 @inlined
-def set_bit(bits: int, number: int) -> None:
+def set_bit(bits: Int, number: Int) -> None:
     """Set one of many bits, 64 of which make a word."""
     word = bits + 8 * (number >> 6)
     store_u64(word, load_u64(word) | np.uint64(1) << np.uint64(number & 63))
 
 
 @inlined
-def pop_lowest(workspace: int, memory: int) -> int:
+def pop_lowest(workspace: Int, memory: Int) -> Int:
     """Take the lowest of the ids that wait.
 
     What is added is always greater than what was taken, so the search never goes back.
@@ -243,7 +244,7 @@ def pop_lowest(workspace: int, memory: int) -> int:
 
 
 @inlined
-def merge_long(workspace: int, text: int, size: int, out: int) -> int:
+def merge_long(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     """Merge any number of bytes; write their ids as uint32 and return how many.
 
     A token's id stands at its first byte (elsewhere -1), its beginning at its last byte.
@@ -253,7 +254,6 @@ def merge_long(workspace: int, text: int, size: int, out: int) -> int:
     )  # 3 nodes: one a byte, two a merge
     memory = np.int64(room.ctypes.data)
     ids = memory + FIRST
-    begins, nodes = ids + 4 * size, ids + 8 * size
     for place in range(0, FIRST, 8):
         store_i64(memory + place, 0)
     lay_out_bytes(workspace, text, size, memory)
@@ -270,7 +270,7 @@ def merge_long(workspace: int, text: int, size: int, out: int) -> int:
 
 
 @inlined
-def lay_out_bytes(workspace: int, text: int, size: int, memory: int) -> None:
+def lay_out_bytes(workspace: Int, text: Int, size: Int, memory: Int) -> None:
     """Begin with the id of every byte, and the list of places of every pair of bytes."""
     ids = memory + FIRST
     begins, nodes = ids + 4 * size, ids + 8 * size
@@ -287,7 +287,7 @@ def lay_out_bytes(workspace: int, text: int, size: int, memory: int) -> None:
 
 
 @inlined
-def merge_all(workspace: int, size: int, memory: int, new_id: int) -> None:
+def merge_all(workspace: Int, size: Int, memory: Int, new_id: Int) -> None:
     """Make one id of its two halves, at every place of its list where both still stand."""
     ids = memory + FIRST
     begins, nodes = ids + 4 * size, ids + 8 * size
@@ -319,7 +319,7 @@ def merge_all(workspace: int, size: int, memory: int, new_id: int) -> None:
 
 
 @inlined
-def merge_any(workspace: int, text: int, size: int, out: int) -> int:
+def merge_any(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     """Merge as many bytes as there are, in the way that suits them."""
     if size == 1:
         byte = np.int64(load_u8(text))
@@ -334,7 +334,7 @@ def merge_any(workspace: int, text: int, size: int, out: int) -> int:
 
 
 @inlined
-def are_neighbours(workspace: int, text: int, left: int, right: int) -> bool:
+def are_neighbours(workspace: Int, text: Int, left: Int, right: Int) -> bool:
     """Whether the bytes of two ids, which end and begin at an address, are encoded as these two."""
     lengths = field(workspace, LENGTHS)
     before = np.int64(load_i32(lengths + 4 * left))
@@ -345,14 +345,14 @@ def are_neighbours(workspace: int, text: int, left: int, right: int) -> bool:
 
 
 @inlined
-def length_of(workspace: int, ids: int, number: int) -> int:
+def length_of(workspace: Int, ids: Int, number: Int) -> Int:
     """Return how many bytes the id under a number stands for."""
     token = np.int64(load_u32(ids + 4 * number))
     return np.int64(load_i32(field(workspace, LENGTHS) + 4 * token))
 
 
 @inlined
-def merge_segments(workspace: int, text: int, size: int, out: int) -> int:
+def merge_segments(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     """Merge a stretch of more than ``SEGMENT`` bytes; write their ids and return how many."""
     count, border = np.int64(0), np.int64(0)
     while border < size:
@@ -370,8 +370,8 @@ def merge_segments(workspace: int, text: int, size: int, out: int) -> int:
 
 @inlined
 def joined_anew(
-    workspace: int, text: int, border: int, length: int, out: int, count: int, added: int
-) -> tuple[int, int]:
+    workspace: Int, text: Int, border: Int, length: Int, out: Int, count: Int, added: Int
+) -> tuple[Int, Int]:
     """Merge again around the border of two segments; return how many ids stand, and how many more.
 
     Args:

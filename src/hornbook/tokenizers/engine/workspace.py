@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from hornbook.kernels import inlined
-from hornbook.tokenizers.engine.machine import load_i64, store_i64
+from hornbook.tokenizers.engine.machine import Int, load_i64, store_i64
 
 (
     PATTERN,  # which pattern cuts; see ``cutting.PATTERNS``
@@ -51,12 +51,12 @@ ENDS_ROOM = 256
 
 
 @inlined
-def field(workspace: int, number: int) -> int:
+def field(workspace: Int, number: Int) -> Int:
     """Return a field of the workspace at an address."""
     return load_i64(workspace + 8 * number)
 
 
 @inlined
-def set_field(workspace: int, number: int, value: int) -> None:
+def set_field(workspace: Int, number: Int, value: Int) -> None:
     """Set a field of the workspace at an address."""
     store_i64(workspace + 8 * number, np.int64(value))
