@@ -47,7 +47,7 @@ from hornbook.tokenizers.engine.machine import Int, load_i64, store_i64
     FIELDS,
 ) = range(29)
 
-ENDS_ROOM = 256
+ENDS_ROOM = 768
 
 
 @inlined
