@@ -21,8 +21,8 @@ where a run ends. ``*_end`` are the readable twins: they find one end, a charact
 and are also used where a window would reach beyond the text, and for pre-tokens that are
 longer than a window.
 
-Tried: a state machine a byte at a time, 215 MB/s for GPT-2's pattern; windows that carry their
-state along, as fast as these and twice as long.
+What it brought, on English books, one core at 2.5 GHz: 1.6 GB/s for GPT-2's pattern, 0.4 for the
+other two. Of the first, a tenth came from writing sixteen ends whether there are so many or not.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ so a hit is two comparisons, and as many ids are stored as there is room for: th
 overwrites what was too much. A word may stand in either half of one cache line, and what was
 asked for last stands in the first half. Nothing depends on what a cache holds but time.
 
-What it brought, on English: without caches 31 MB/s; with one, and its ids stored without asking
-how many, 260; asking for the cache lines of some hundred words before the first is looked up, 350. A small
-table of frequent words in front was a loss (220): leaving the usual way takes the processor
-longer than a slow answer.
+What it brought, on English books under GPT-2's vocabulary, one core at 2.5 GHz: looking up word
+after word, 260 MB/s; making the keys of some hundred words first, and asking for their cache
+lines, 360. A small table of frequent words in front was a loss (220 where this had 300): leaving
+the usual way costs the processor more than a slow answer.
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ Three ways, all with the result of ``bpe_reference.encode_word``:
    leaves single characters.
 2. ``merge_short``, up to 64 bytes: what each pair would become stands in one row of numbers, and
    one instruction finds the lowest of 16. Nothing moves; a mask of 64 bits says which bytes still
-   begin a token. (Tried before: a loop that finds the lowest, and moves the rest up; three times
-   slower, for it leaves three loops at every merge after a number nobody can foresee.)
+   begin a token. (Before, a loop found the lowest, and moved the rest up. Text in 46 languages,
+   met for the first time, ran at 58 MB/s with it and at 69 with this.)
 3. ``merge_long``: merges only make ids greater than the two they join, so the ids to be made can
    be gone through in ascending order. Every pair is born in the pass that makes its newer half,
    from left to right: the list of its places is then complete and sorted, and never changes
-   again. Which ids wait is kept as bits, 64 of which are summed up in one more bit. (Tried
-   before: a heap of all places, and a heap of all ids; four times and twice slower.)
+   again. Which ids wait is kept as bits, 64 of which are summed up in one more bit. (With a
+   heap of ids instead, random digits took a third longer.)
 
 What is longer than ``SEGMENT`` goes through in segments, which stay in the processor's cache. That
 is exact, for ids are what merging gives if and only if every two neighbours are: encoded
