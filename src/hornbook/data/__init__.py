@@ -1,11 +1,12 @@
 """Token ids in, batches out: by index, shuffled without memory, resumable to the example.
 
 Read in this order: ``array_file`` (arrays on disk with a header and a checksum),
-``file_encoding`` (one text file into such an array, and back),
-``token_store`` (all tokens of a corpus, memory-mapped), ``tokenization`` (text into a
-store, reused by fingerprint), ``windows`` (an index into (line, start, stop)), ``order``
-(the stateless shuffle), ``positions`` (what a position means), ``batches``
-(windows gathered into tensors).
+``overlap`` (reading ahead and writing behind), ``file_encoding`` (one text file into such
+an array, and back), ``token_store`` (all tokens of a corpus, memory-mapped),
+``tokenization`` (text into a store, reused by fingerprint), ``windows_reference`` (every
+window strategy, slow and plain), ``windows`` (the same as an index into (line, start,
+stop)), ``order`` (the stateless shuffle), ``consecutive`` (rows that read on instead),
+``positions`` (what a position means), ``batches`` (windows gathered into tensors).
 
 Only ``batches`` needs PyTorch, so it is imported at its first use: encoding a file needs none.
 """

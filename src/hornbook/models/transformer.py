@@ -41,7 +41,7 @@ class TransformerConfig(Settings):
 
     kind: Literal["transformer"] = "transformer"
     """Attention over all earlier tokens: what large language models are. The other kinds are
-    bigram and bigram_counts."""
+    rnn, gru, lstm, bigram and bigram_counts."""
 
     layers: int = Field(default=4, ge=1, le=1000)
     """Blocks, one after the other."""
