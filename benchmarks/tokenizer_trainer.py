@@ -62,6 +62,10 @@ def train_hornbook(order: Order) -> Callable[[], Tokens]:
     """Return the training with hornbook, ready to start."""
     from hornbook.tokenizers import BPETokenizer
 
+    # What it would import at its first large text; reading compiled kernels stays inside the time.
+    import_module("hornbook.tokenizers.engine.counter")
+    import_module("hornbook.tokenizers.engine.trainer")
+
     def train() -> Tokens:
         tokenizer = BPETokenizer.train(
             blocks(order.corpus),

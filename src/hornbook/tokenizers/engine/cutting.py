@@ -9,7 +9,7 @@ the window come out of a few operations on masks:
     numbers   ...............XX
     spaces    ...X....X....XX..
     others    .......X.X.......
-    starts    X..X...XX....XX..      The| egg|,| '|tis| | 12   (not final)
+    starts    X..X...XX.X..XX..      The| egg|,| '|tis| | 12
 
     a sign that is no space starts a pre-token where its class is not the class of the sign
         before it, unless that is the blank " " which belongs to it;

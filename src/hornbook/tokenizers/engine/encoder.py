@@ -21,7 +21,7 @@ from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
 from hornbook.tokenizers.engine.encoding import KEY, LINE, encode, fill_words
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
-from hornbook.tokenizers.engine.merging import EMPTY, NONE, SHORT, fill_joints, fill_pairs
+from hornbook.tokenizers.engine.merging import EMPTY, FILTER_BITS, NONE, SHORT, fill_joints, fill_pairs
 from hornbook.tokenizers.unicode_classes import class_table
 
 WORD_LINES = 1 << 18
@@ -93,6 +93,8 @@ class Tables:
         byte_pairs[left << 8 | right] = 256 + np.flatnonzero(of_bytes)
         self._keep(fields.BYTE_PAIRS, byte_pairs)
         bits = max(10, (2 * len(merges)).bit_length())
+        pair_filter = np.zeros(1 << FILTER_BITS >> 6, dtype=np.uint64)
+        self.block[fields.PAIR_FILTER] = address_of(pair_filter)
         while True:
             slots = (1 << bits) + 256
             pairs = np.full(slots, EMPTY, dtype=np.uint64)
@@ -102,6 +104,7 @@ class Tables:
                 break
             bits += 1
         self._keep(fields.PAIRS, pairs)
+        self._keep(fields.PAIR_FILTER, pair_filter)
 
 
 class Workspace:

@@ -50,6 +50,7 @@ from hornbook.tokenizers.engine.workspace import (
     HEADS,
     LEFTS,
     LENGTHS,
+    PAIR_FILTER,
     PAIR_SHIFT,
     PAIRS,
     RIGHTS,
@@ -71,6 +72,10 @@ NONE = np.int64(0x3FFFFF)
 
 NOTHING = np.uint32(0xFFFFFFFF)
 """In a row of what pairs make: no pair begins here."""
+
+FILTER_BITS = 20
+"""Most pairs make nothing. Of those, so many bits tell nearly all at once; they are a tenth of the
+table, and stay in the processor's cache."""
 
 ID_BITS = 20
 """Ids have to fit in so many bits, for two ids and the id they make to fit in one word."""
@@ -100,6 +105,7 @@ def fill_pairs(workspace: Int, merges: np.ndarray, slots: Int, first_id: Int) ->
         if slot >= slots - 1:
             return np.int64(-1)
         store_u64(pairs + 8 * slot, np.uint64(pair << 22 | (first_id + number)))
+        set_bit(field(workspace, PAIR_FILTER), pair_slot(pair, 64 - FILTER_BITS))
         greatest = max(greatest, slot)
     return greatest
 
@@ -124,8 +130,12 @@ def pair_slot(pair: Int, shift: Int) -> Int:
 @inlined
 def merged_pair(workspace: Int, left: Int, right: Int) -> Int:
     """Return the id that two ids make, or ``NONE``."""
-    pairs = field(workspace, PAIRS)
     pair = left << ID_BITS | right
+    bit = pair_slot(pair, 64 - FILTER_BITS)
+    word = load_u64(field(workspace, PAIR_FILTER) + 8 * (bit >> 6))
+    if (word >> np.uint64(bit & 63)) & np.uint64(1) == np.uint64(0):
+        return NONE
+    pairs = field(workspace, PAIRS)
     slot = pair_slot(pair, field(workspace, PAIR_SHIFT))
     while True:
         entry = np.int64(load_u64(pairs + 8 * slot))

@@ -21,6 +21,7 @@ from hornbook.tokenizers.engine.machine import Int, load_i64, store_i64
     BYTE_IDS,  # int32 [256]: the id of each byte
     BYTE_PAIRS,  # int32 [65536]: the id that two bytes make
     PAIRS,  # uint64: the hash table of pairs, (left, right, id) in 21, 21 and 22 bits
+    PAIR_FILTER,  # 2^FILTER_BITS bits: 0 where no pair has this hash
     PAIR_SHIFT,  # how far a hash is shifted to become a slot of it
     JOINTS,  # uint8 [65536]: 1 where two bytes stand side by side in some token
     LEFTS,  # int32 [vocabulary]: the left of the two ids that each id is made of
@@ -45,7 +46,7 @@ from hornbook.tokenizers.engine.machine import Int, load_i64, store_i64
     KEYS,  # uint64 [ENDS_ROOM + 1, 3]: what words are looked for by, and where
     NARROW,  # 1 where every id fits into 16 bits
     FIELDS,
-) = range(29)
+) = range(30)
 
 ENDS_ROOM = 768
 
