@@ -21,7 +21,14 @@ from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
 from hornbook.tokenizers.engine.encoding import KEY, LINE, encode, fill_words
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
-from hornbook.tokenizers.engine.merging import EMPTY, FILTER_BITS, NONE, SHORT, fill_joints, fill_pairs
+from hornbook.tokenizers.engine.merging import (
+    EMPTY,
+    FILTER_BITS,
+    NONE,
+    SHORT,
+    fill_joints,
+    fill_pairs,
+)
 from hornbook.tokenizers.unicode_classes import class_table
 
 WORD_LINES = 1 << 18

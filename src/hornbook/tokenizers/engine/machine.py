@@ -13,7 +13,8 @@ mask of 64 bits, the first byte's bit lowest (drawn here from left to right):
     bytes_between(text, ' ', ' ')   ...X....X....X..
 
 A compiler does not find this in a loop over bytes, so it is spelled out as one vector comparison,
-which becomes AVX-512, AVX2, SSE2 or NEON, whichever there is. Its scalar twin is ``bytes_between_twin``; a test holds the two equal.
+which becomes AVX-512, AVX2, SSE2 or NEON, whichever there is. Its scalar twin is
+``bytes_between_twin``; a test holds the two equal.
 """
 
 from __future__ import annotations
