@@ -2,6 +2,7 @@
 
 import base64
 import getpass
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -41,8 +42,12 @@ def kernels(own_cache: None) -> None:
     """
     kept = Path(tempfile.gettempdir()) / f"hornbook-tests-{getpass.getuser()}" / "kernels"
     kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    (cache_folder() / "kernels").symlink_to(kept)
+    own = cache_folder() / "kernels"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    if own.is_dir() and not own.is_symlink():
+        shutil.rmtree(own)  # another test of this worker has compiled some of its own
+    if not own.is_symlink():
+        own.symlink_to(kept)
     with (kept / "lock").open("wb") as file:
         wait_for_turn(file)
         from hornbook.tokenizers.engine.counter import Counter
