@@ -4,9 +4,9 @@
 the masks of a window, each over all bytes it has. For the text ``né나 x`` (bytes 6e c3a9 eb8298
 20 78):
 
-    lower      XXX....X
-    letter     ...XXX..
-    inner      ..X.XX..     bytes that begin no character
+    lower      ###....#
+    letter     ...###..
+    inner      ..#.##..     bytes that begin no character
 
 A byte that is no part of a well-formed UTF-8 character is a character of its own, of the class
 "other". So every sequence of bytes has classes, and text that is whole has those of Unicode.

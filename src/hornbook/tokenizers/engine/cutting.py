@@ -5,11 +5,11 @@ needs to know nothing of the text before it. For GPT-2's pattern the starts of a
 the window come out of a few operations on masks:
 
     text      The egg, 'tis  12
-    letters   XXX.XXX...XXX....
-    numbers   ...............XX
-    spaces    ...X....X....XX..
-    others    .......X.X.......
-    starts    X..X...XX.X..XX..      The| egg|,| '|tis| | 12
+    letters   ###.###...###....
+    numbers   ...............##
+    spaces    ...#....#....##..
+    others    .......#.#.......
+    starts    #..#...##.#..##..      The| egg|,| '|tis| | 12
 
     a sign that is no space starts a pre-token where its class is not the class of the sign
         before it, unless that is the blank " " which belongs to it;

@@ -8,9 +8,9 @@ The one that does the work is ``bytes_between``. It looks at 64 bytes at once an
 mask of 64 bits, the first byte's bit lowest (drawn here from left to right):
 
     text                            The egg, 'tis 12
-    bytes_between(text, a, z)       .XX.XXX...XXX...
-    bytes_between(text, 0, 9)       ..............XX
-    bytes_between(text, ' ', ' ')   ...X....X....X..
+    bytes_between(text, a, z)       .##.###...###...
+    bytes_between(text, 0, 9)       ..............##
+    bytes_between(text, ' ', ' ')   ...#....#....#..
 
 A compiler does not find this in a loop over bytes, so it is spelled out as one vector comparison,
 which becomes AVX-512, AVX2, SSE2 or NEON, whichever there is. Its scalar twin is
