@@ -28,7 +28,7 @@ from hornbook.listener import SILENT, Listener, Progress
 from hornbook.tokenizers import engine
 from hornbook.tokenizers.counts import PreTokenCounts
 from hornbook.tokenizers.patterns import PUBLISHED, safe_cut, splitter
-from hornbook.tokenizers.streams import thread_count, whole_blocks
+from hornbook.tokenizers.streams import gathered, thread_count, whole_blocks
 from hornbook.tokenizers.text import content_of
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _count_by_kernels(
 
     waiting: deque[Future[int]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="hornbook-count") as pool:
-        for batch in _batches(parts):
+        for batch in gathered(_blocks(parts), BATCH):
             waiting.append(pool.submit(counted, batch))
             if len(waiting) > threads:
                 progress.advance(waiting.popleft().result())
@@ -177,20 +177,13 @@ def _count_by_kernels(
     return whole.counted(), whole.dropped
 
 
-def _batches(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Gather short parts, and cut long ones where that is safe, to about ``BATCH`` bytes."""
-    batch: list[bytes] = []
-    size = 0
+def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut long parts where that is safe, at about every ``BATCH`` bytes."""
     for part in parts:
-        blocks = [part] if len(part) <= 2 * BATCH else whole_blocks([part], safe_cut, BATCH)
-        for block in blocks:
-            batch.append(block)
-            size += len(block)
-            if size >= BATCH:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
+        if len(part) <= 2 * BATCH:
+            yield part
+        else:
+            yield from whole_blocks([part], safe_cut, BATCH)
 
 
 def _count_by_regex(

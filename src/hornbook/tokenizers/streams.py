@@ -44,6 +44,24 @@ def whole_blocks(
         yield b"".join(held)
 
 
+def gathered(texts: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Gather texts that are too short for a thread to be worth asking, to ``size`` bytes or more.
+
+    >>> list(gathered([b"to", b"be", b"or"], 3))
+    [[b'to', b'be'], [b'or']]
+    """
+    group: list[bytes] = []
+    found = 0
+    for text in texts:
+        group.append(text)
+        found += len(text)
+        if found >= size:
+            yield group
+            group, found = [], 0
+    if group:
+        yield group
+
+
 def thread_count(threads: int | None) -> int:
     """Return how many threads to use: as many as there are cores if ``None`` is asked for.
 

@@ -2,7 +2,10 @@
 
     machine         the few instructions that Python has no word for
     characters      the class of each character
-    cutting         where the published patterns cut
+    contractions    what all the patterns share
+    cutting_gpt2    where GPT-2's pattern cuts
+    cutting_gpt4    where those of GPT-4 and GPT-4o do
+    cutting         all three behind one name
     merging         merging one pre-token
     workspace       the memory that encoding works in
     encoding        from text to ids, from cache hit to merge

@@ -29,6 +29,7 @@ from hornbook.tokenizers.engine.merging import (
     fill_joints,
     fill_pairs,
 )
+from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.unicode_classes import class_table
 
 WORD_LINES = 1 << 18
@@ -198,7 +199,7 @@ class Encoder:
             return
         waiting: deque[Future[list[NDArray[np.uint32]]]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="hornbook-encode") as pool:
-            for group in _groups(contents):
+            for group in gathered(contents, GROUP):
                 waiting.append(pool.submit(lambda texts: list(map(self.ids, texts)), group))
                 if len(waiting) > 2 * threads:
                     yield from waiting.popleft().result()
@@ -241,20 +242,6 @@ class Encoder:
                     ids.resize(room, refcheck=False)
         ids.resize(count, refcheck=False)
         return ids
-
-
-def _groups(contents: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Gather texts that are too short for a thread to be worth asking."""
-    group: list[bytes] = []
-    size = 0
-    for content in contents:
-        group.append(content)
-        size += len(content)
-        if size >= GROUP:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def address_of_content(content: bytes | memoryview) -> int:

@@ -244,21 +244,11 @@ def merge(training: Training, best: Int, min_frequency: Int) -> None:
                 born_places[1, left] -= 1
             else:
                 take_away(training, token, left, count)
-            if training.born_pairs[0, token] == UNTOUCHED:
-                training.born_pairs[0, token] = NO_PAIR
-                training.touched[0, left_touched] = token
-                left_touched += 1
-            born[0, token] += count
-            born_places[0, token] += 1
+            left_touched = bear(training, 0, left_touched, token, count)
         token = np.int64(ids[after])
         if token >= 0:
             take_away(training, right, token, count)
-            if training.born_pairs[1, token] == UNTOUCHED:
-                training.born_pairs[1, token] = NO_PAIR
-                training.touched[1, right_touched] = token
-                right_touched += 1
-            born[1, token] += count
-            born_places[1, token] += 1
+            right_touched = bear(training, 1, right_touched, token, count)
     training.pair_counts[best] = 0
     note_born(training, 0, left_touched, new_id, min_frequency)
     note_born(training, 1, right_touched, new_id, min_frequency)
@@ -274,6 +264,18 @@ def merge(training: Training, best: Int, min_frequency: Int) -> None:
             add_place(training, np.int64(training.born_pairs[1, token]), cell)
     forget_born(training, 0, left_touched)
     forget_born(training, 1, right_touched)
+
+
+@inlined
+def bear(training: Training, side: Int, touched: Int, token: Int, count: Int) -> Int:
+    """Count one more place of (token, new) or (new, token); return how many tokens are touched."""
+    if training.born_pairs[side, token] == UNTOUCHED:
+        training.born_pairs[side, token] = NO_PAIR
+        training.touched[side, touched] = token
+        touched += 1
+    training.born_counts[side, token] += count
+    training.born_places[side, token] += 1
+    return touched
 
 
 @inlined
