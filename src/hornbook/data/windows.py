@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from hornbook.data.packing import Packing
 from hornbook.data.positions import PositionMeaning
 from hornbook.errors import DataError, Problem
 from hornbook.settings import Settings
@@ -52,25 +53,55 @@ _LINES_AT_ONCE = 1 << 16
 class DataConfig(Settings):
     """How token ids become training examples."""
 
-    windows: Literal["stream", "left_padded", "slide_through", "full", "first_full"] = "stream"
-    """How the tokens are cut into examples. stream: all documents joined by the end token. The
-    others stay within one line, which is a document (see corpus.separate_by). left_padded: up to
-    every token of the line. slide_through: on until the line has left the window. full: only
-    full windows; a short line moves through the window. first_full: from the first full window
-    on; a short line is one example."""
+    windows: Literal["stream", "packed", "left_padded", "slide_through", "full", "first_full"] = (
+        "stream"
+    )
+    """How the tokens are cut into examples. stream: all documents joined by the end token. packed:
+    several documents in one row, none of which sees another. The others stay within one line,
+    which is a document (see corpus.separate_by). left_padded: up to every token of the line.
+    slide_through: on until the line has left the window. full: only full windows; a short line
+    moves through the window. first_full: from the first full window on; a short line is one
+    example."""
+
+    packing: Packing = "best_fit"
+    """How packed rows are filled. best_fit: documents are placed whole where they fit best, and
+    only those longer than a row are cut. split: documents are joined and cut where a row is full.
+    Only read with windows=packed."""
+
+    reset_positions: bool = True
+    """Whether positions begin anew with every document in a packed row; if not, they run through
+    the row. Only read with windows=packed."""
 
     stride: int = Field(default=0, ge=0)
     """How far one window starts after the one before; 0 means one context length for stream, so
-    that windows do not overlap, and 1 for the strategies by line [tokens]."""
+    that windows do not overlap, and 1 for the strategies by line. Packed rows have none
+    [tokens]."""
 
     positions: PositionMeaning = "window"
     """What the position of a token means. window: its place in the window, counted from the first
     real token. line: its place in the line, wherever the window stands. random: its place in the
     window plus an offset that is drawn for each example."""
 
+    def conflicts(self) -> Iterator[Problem]:
+        """Yield a problem for each setting that packed rows cannot follow."""
+        if self.windows == "packed" and self.stride:
+            yield Problem(
+                "stride",
+                "has no meaning with data.windows=packed, where every token is predicted once; use "
+                "0, or data.windows=stream",
+                str(self.stride),
+            )
+        if self.windows == "packed" and self.positions == "line" and not self.reset_positions:
+            yield Problem(
+                "reset_positions",
+                "contradicts data.positions=line, which numbers tokens by their place in the "
+                "document; use true, or data.positions=window or random",
+                "false",
+            )
+
     def conflicts_with_context(self, context_length: int) -> Iterator[Problem]:
         """Yield a problem when the stride would leave tokens out between windows."""
-        if self.stride > context_length:
+        if self.stride > context_length and self.windows != "packed":
             yield Problem(
                 "stride",
                 f"is larger than context_length ({context_length}), so the tokens between two "
@@ -80,7 +111,7 @@ class DataConfig(Settings):
 
     def stride_for(self, context_length: int) -> int:
         """The stride with 0 resolved."""
-        return self.stride or (context_length if self.windows == "stream" else 1)
+        return self.stride or (context_length if self.windows in ("stream", "packed") else 1)
 
 
 @dataclass(frozen=True, slots=True)
