@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornbook.data import DataConfig, LineWindows, StreamWindows, TokenSequence
+from hornbook.data.packing import PackedWindows, Packing
 from hornbook.data.windows import LineStrategy, line_examples
 from hornbook.errors import DataError
 
@@ -43,7 +44,6 @@ class WindowCounts:
 
     Attributes:
         name: what a person calls the strategy, such as ``left_padded`` or ``packed, split``.
-        data: the settings that choose it.
         stride: tokens from one window to the next of its line; ``None`` where there is none.
         examples: windows, each of which is one row of a batch.
         targets: targets that count.
@@ -52,7 +52,6 @@ class WindowCounts:
     """
 
     name: str
-    data: DataConfig
     stride: int | None = None
     examples: int = 0
     targets: int = 0
@@ -144,25 +143,44 @@ def count_by_line(
 
 
 def count_windows(
-    sequence: TokenSequence, data: DataConfig, context_length: int, *, name: str
+    sequence: TokenSequence, data: DataConfig, context_length: int, *, seed: int = 1
 ) -> WindowCounts:
-    """Count one strategy; what it cannot do stands in ``refusal``."""
-    stride = data.stride_for(context_length)
+    """Count the strategy of ``data``; what it cannot do stands in ``refusal``.
+
+    Args:
+        sequence: one side of a store.
+        data: the settings.
+        context_length: tokens in each window's inputs.
+        seed: that of the run, which picks the order of packed documents.
+    """
+    name = f"packed, {data.packing}" if data.windows == "packed" else data.windows
+    step = data.stride_for(context_length)
+    stride = None if data.windows == "packed" else step
     try:
-        if data.windows == "stream":
-            examples = len(StreamWindows(len(sequence), context_length, stride))
+        if data.windows == "packed":
+            plan = PackedWindows(sequence.document_ends, context_length, data.packing, seed)
+            examples, targets = len(plan), plan.targets
+        elif data.windows == "stream":
+            examples = len(
+                StreamWindows(len(sequence), context_length, data.stride_for(context_length))
+            )
             targets = examples * context_length
         else:
-            examples, targets = count_by_line(sequence, data.windows, context_length, stride)
+            examples, targets = count_by_line(
+                sequence, data.windows, context_length, data.stride_for(context_length)
+            )
     except DataError as error:
-        return WindowCounts(name, data, stride, refusal=str(error))
-    return WindowCounts(name, data, stride, examples, targets, examples * context_length)
+        return WindowCounts(name, stride, refusal=str(error))
+    return WindowCounts(name, stride, examples, targets, examples * context_length)
 
 
-def strategies(data: DataConfig) -> Iterator[tuple[str, DataConfig]]:
-    """Every strategy by its name, as settings that differ from ``data`` in nothing else."""
+def strategies(data: DataConfig) -> Iterator[DataConfig]:
+    """Every strategy, as settings that differ from ``data`` in nothing else."""
     for windows in (*get_args(LineStrategy), "stream"):
-        yield windows, data.model_copy(update={"windows": windows})
+        yield data.model_copy(update={"windows": windows})
+    for packing in get_args(Packing):
+        # A stride has no meaning there, and is refused in the settings of a run.
+        yield data.model_copy(update={"windows": "packed", "packing": packing, "stride": 0})
 
 
 def distinct_lengths(

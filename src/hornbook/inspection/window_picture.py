@@ -14,9 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
-
-from hornbook.data.batches import PADDING_SEGMENT, Batch
+from hornbook.data.batch import PADDING_SEGMENT, Batch
 from hornbook.targets import IGNORED_TARGET
 
 
@@ -49,6 +47,18 @@ class DrawnSegment:
     number: int | None
     first: int
     stop: int
+
+    @property
+    def described(self) -> str:
+        """What it is called, and where it is.
+
+        >>> DrawnSegment(2, 5, 9).described, DrawnSegment(None, 9, 10).described
+        ('segment 2: places 5 to 8', 'padding: place 9')
+        """
+        name = "padding" if self.number is None else f"segment {self.number}"
+        if self.stop - self.first == 1:
+            return f"{name}: place {self.first}"
+        return f"{name}: places {self.first} to {self.stop - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ def drawn_row(
         shows_end: whether ``</s>`` may stand among the inputs with no target behind it, as it does
             under ``data.windows=full``.
 
+    >>> import torch
     >>> batch = Batch(torch.tensor([[9, 9, 5, 6]]), torch.tensor([[-100, -100, 6, 7]]), 2,
     ...               torch.tensor([[0, 0, 0, 1]]), torch.tensor([[-1, -1, 0, 0]]))
     >>> for token in drawn_row(batch, 0, str, pad_id=9).tokens:
