@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hornbook.cli import bundle, config, corpora, runs, sample, tokenizer, train
+from hornbook.cli import bundle, config, corpora, data, runs, sample, tokenizer, train
 from hornbook.errors import HornbookError
 
 _MISTAKE = 2
@@ -98,6 +98,7 @@ app.command("unpack")(bundle.unpack)
 app.command("config")(config.config)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(corpora.app, name="corpora")
+app.add_typer(data.app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -115,5 +115,3 @@ def check_picture_name(place: Path) -> None:
         raise RunError(f"{place} should end in .svg, since that is what is drawn.")
     if not place.parent.is_dir():
         raise RunError(f"{place} cannot be written: there is no folder {place.parent}.")
-    if place.is_dir():
-        raise RunError(f"{place} cannot be written: it is a folder.")
