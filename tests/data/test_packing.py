@@ -10,13 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hornbook.data import ExampleOrder, PackedBatches, PackedWindows, Positions, TokenSequence
-from hornbook.data.batches import PADDING_SEGMENT
 from hornbook.data.packing import Packing, best_fit, best_fit_rows, split
 from hornbook.data.packing_reference import best_fit_rows as slow_best_fit_rows
 from hornbook.data.packing_reference import rows_of
 from hornbook.errors import ConfigError, DataError
 from hornbook.runs.resolution import resolve
-from hornbook.targets import IGNORED_TARGET
+from hornbook.targets import IGNORED_TARGET, PADDING_SEGMENT
 
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
 END, PAD = 60_000, 60_001

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hornbook.data.batches import Batch
+from hornbook.data.batch import Batch
 from hornbook.data.order import ExampleOrder
 from hornbook.data.positions import WINDOW_POSITIONS, Positions
 from hornbook.data.token_store import TokenSequence

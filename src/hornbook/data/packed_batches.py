@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hornbook.data.batches import PADDING_SEGMENT, Batch
+from hornbook.data.batch import Batch
 from hornbook.data.order import ExampleOrder
 from hornbook.data.packing import PackedWindows, RowPieces
 from hornbook.data.positions import WINDOW_POSITIONS, Positions
 from hornbook.data.token_store import TokenSequence
-from hornbook.targets import IGNORED_TARGET
+from hornbook.targets import IGNORED_TARGET, PADDING_SEGMENT
 
 
 @dataclass(frozen=True, slots=True)

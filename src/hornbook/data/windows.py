@@ -201,6 +201,9 @@ class LineWindows:
         stride: every so many-th window of a line is an example.
         strategy: how windows are cut.
 
+    Attributes:
+        cumulative: [lines] ``int64``, windows of each line and of all before it.
+
     Raises:
         DataError: when there is no line, or ``full`` finds no line that fills a window.
 
@@ -222,16 +225,16 @@ class LineWindows:
         self.context_length = context_length
         self.stride = stride
         self.strategy: LineStrategy = strategy
-        self._ends = line_ends
-        self._cumulative = np.empty(len(line_ends), dtype=np.int64)
+        self.line_ends = line_ends
+        self.cumulative = np.empty(len(line_ends), dtype=np.int64)
         total, longest = 0, 0
         # Piece by piece: arrays over all lines at once would need several times the index.
         for first in range(0, len(line_ends), _LINES_AT_ONCE):
             stop = min(first + _LINES_AT_ONCE, len(line_ends))
             _, lengths = self._lines(np.arange(first, stop, dtype=np.int64))
             _, counts = line_examples(strategy, lengths, context_length, stride)
-            self._cumulative[first:stop] = total + np.cumsum(counts)
-            total = int(self._cumulative[stop - 1])
+            self.cumulative[first:stop] = total + np.cumsum(counts)
+            total = int(self.cumulative[stop - 1])
             longest = max(longest, int(lengths.max()))
         if not total:
             raise DataError(
@@ -257,10 +260,10 @@ class LineWindows:
     @property
     def index_bytes(self) -> int:
         """Memory of the index [bytes]; the ends of the lines count, though they may be mapped."""
-        return self._cumulative.nbytes + self._ends.nbytes
+        return self.cumulative.nbytes + self.line_ends.nbytes
 
     def __len__(self) -> int:
-        return int(self._cumulative[-1])
+        return int(self.cumulative[-1])
 
     def __getitem__(self, index: int) -> Window:
         index = _checked(index, len(self))
@@ -270,8 +273,8 @@ class LineWindows:
 
     def places(self, indices: NDArray[np.int64]) -> LinePlaces:
         """Where the windows with these numbers stand ([batch] ``int64``, each below ``len``)."""
-        lines = np.searchsorted(self._cumulative, indices, side="right")
-        before = np.where(lines > 0, self._cumulative[lines - 1], 0)
+        lines = np.searchsorted(self.cumulative, indices, side="right")
+        before = np.where(lines > 0, self.cumulative[lines - 1], 0)
         origins, lengths = self._lines(lines)
         first, count = line_examples(self.strategy, lengths, self.context_length, 1)
         starts = first + np.minimum((indices - before) * self.stride, count - 1)
@@ -279,8 +282,8 @@ class LineWindows:
 
     def _lines(self, lines: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Origin and length of each of these lines; see ``LinePlaces``."""
-        ends = self._ends[lines].astype(np.int64)
-        begins = np.where(lines > 0, self._ends[lines - 1].astype(np.int64), 0)
+        ends = self.line_ends[lines].astype(np.int64)
+        begins = np.where(lines > 0, self.line_ends[lines - 1].astype(np.int64), 0)
         return begins - 1, ends - begins + 1
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hornbook.data.batch import PADDING_SEGMENT, Batch
-from hornbook.targets import IGNORED_TARGET
+from hornbook.data.batch import Batch
+from hornbook.targets import IGNORED_TARGET, PADDING_SEGMENT
 
 
 @dataclass(frozen=True, slots=True)

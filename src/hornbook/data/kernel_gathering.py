@@ -1,0 +1,311 @@
+"""Batches gathered by compiled loops: what ``numpy_gathering`` does, many times as fast.
+
+A window by line is one stretch of the token sequence with something on either side of it, so
+a row is three fills and two copies, and no place in it is asked what it is:
+
+    places of the line     -2   -1    0    1    2    3
+    inputs                pad  pad  <s>   t1   t2   t3        copied from t1 on
+    targets                 ·    ·   t1   t2   t3 </s>        copied from t1 on
+
+Only ``gathering`` imports this file, when compiling pays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hornbook.data.batch import Batch
+from hornbook.data.order import FEISTEL_MULTIPLIERS, ExampleOrder, feistel_network
+from hornbook.data.positions import Positions
+from hornbook.data.token_store import LineIds, TokenSequence
+from hornbook.data.windows import LineWindows
+from hornbook.kernels import inlined, kernel
+from hornbook.targets import IGNORED_TARGET, PADDING_SEGMENT
+
+LEFT_PADDED, SLIDE_THROUGH, FULL, FIRST_FULL = 0, 1, 2, 3
+STRATEGY_NUMBERS = {
+    "left_padded": LEFT_PADDED,
+    "slide_through": SLIDE_THROUGH,
+    "full": FULL,
+    "first_full": FIRST_FULL,
+}
+
+_FIRST = np.uint64(FEISTEL_MULTIPLIERS[0])
+_SECOND = np.uint64(FEISTEL_MULTIPLIERS[1])
+
+
+def examples(order: ExampleOrder, first: int, number: int) -> NDArray[np.int64]:
+    """The examples at places ``first`` up to ``first + number`` of the run: [number]."""
+    found = np.empty(number, dtype=np.int64)
+    for epoch, place, part in order.epochs(first, number):
+        half_bits, round_keys = feistel_network(order.count, order.key(epoch))
+        permute_run(place, order.count, half_bits, round_keys, found[part])
+    return found
+
+
+def stream_rows(
+    sequence: TokenSequence, starts: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Inputs and targets of windows over a stream: two arrays [batch, length] ``int64``.
+
+    Raises:
+        IndexError: when a window or its last target would leave the sequence.
+    """
+    inputs = np.empty((len(starts), length), dtype=np.int64)
+    targets = np.empty_like(inputs)
+    if len(starts) and (starts.min() < 0 or starts.max() + length >= len(sequence)):
+        raise IndexError(f"a window of {length} tokens leaves the sequence of {len(sequence)}")
+    for tokens, shard_start in sequence.shards():
+        gather_slices(tokens, shard_start, starts, inputs, targets)
+    return inputs, targets
+
+
+def line_batch(
+    sequence: TokenSequence,
+    windows: LineWindows,
+    indices: NDArray[np.int64],
+    line_ids: LineIds,
+    positions: Positions,
+    examples: NDArray[np.int64],
+) -> Batch:
+    """Gather windows by line; arguments and result are those of ``numpy_gathering``."""
+    size, length = len(indices), windows.context_length
+    places = np.empty((4, size), dtype=np.int64)
+    number = STRATEGY_NUMBERS[windows.strategy]
+    counts, ends = windows.cumulative, windows.line_ends
+    padded = place_in_lines(indices, counts, ends, number, length, windows.stride, places)
+    inputs = np.empty((size, length), dtype=np.int64)
+    targets = np.empty_like(inputs)
+    start, pad, real = line_ids.start, line_ids.pad, 0
+    for tokens, shard_start in sequence.shards():
+        real = gather_lines(
+            tokens, shard_start, places, start, pad, windows.shows_end, inputs, targets
+        )
+    batch = Batch(torch.from_numpy(inputs), torch.from_numpy(targets), real)
+    if positions.meaning == "window" and not padded:
+        return batch
+    begins = positions.begins(places[1], examples)
+    numbers = np.empty_like(inputs)
+    segments = np.empty((size if padded else 0, length), dtype=np.int64)
+    number_places(places[1], begins, numbers, segments, PADDING_SEGMENT)
+    return replace(
+        batch,
+        positions=torch.from_numpy(numbers),
+        segments=torch.from_numpy(segments) if padded else None,
+    )
+
+
+@kernel
+def permute_run(
+    first: int,
+    count: int,
+    half_bits: int,
+    round_keys: NDArray[np.uint64],
+    found: NDArray[np.int64],
+) -> None:
+    """Write the partners of ``len(found)`` places from ``first`` on; see ``order.permute``."""
+    shift = np.uint64(half_bits)
+    mask = (np.uint64(1) << shift) - np.uint64(1)
+    limit = np.uint64(count)
+    outside = np.arange(len(found))
+    size = len(found)
+    for number in range(size):
+        found[number] = first + number
+    # Those outside walk on together, a step at a time: a value depends on the one before, so a
+    # processor that finishes one walk before the next waits for most of its multiplications.
+    while size > 0:
+        kept = 0
+        for number in range(size):
+            place = outside[number]
+            value = np.uint64(found[place])
+            left, right = value >> shift, value & mask
+            for round_key in round_keys:
+                bits = right + round_key
+                bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
+                bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
+                bits = bits ^ (bits >> np.uint64(31))
+                left, right = right, left ^ (bits & mask)
+            value = (left << shift) | right
+            found[place] = np.int64(value)
+            outside[kept] = place
+            kept += value >= limit
+        size = kept
+
+
+@inlined
+def _first_and_last(strategy: int, length: int, context: int) -> tuple[int, int]:
+    """Where the first and the last window of a line start; see ``windows.line_examples``."""
+    if strategy == LEFT_PADDED:
+        return 1 - context, length - 1 - context
+    if strategy == SLIDE_THROUGH:
+        return 1 - context, length - 2
+    if length > context:
+        return 0, length - context - 1
+    if strategy == FULL:
+        return length - context, -1 if length < context else 0
+    return 0, 0
+
+
+@kernel
+def place_in_lines(
+    indices: NDArray[np.int64],
+    cumulative: NDArray[np.int64],
+    ends: NDArray[np.integer],
+    strategy: int,
+    context: int,
+    stride: int,
+    places: NDArray[np.int64],
+) -> int:
+    """Find the line of each window and where the window stands; see ``LineWindows.places``.
+
+    Args:
+        indices: [batch] numbers of windows.
+        cumulative: [lines] windows up to and including each line.
+        ends: [lines] where the tokens of each line end in the sequence.
+        strategy: its number.
+        context: tokens in a window's inputs.
+        stride: every so many-th window of a line is an example.
+        places: [4, batch] is filled with line, start, origin and length.
+
+    Returns:
+        how many windows start with padding.
+    """
+    # All rows take each step of the search together: the memory answers many of them at once,
+    # and nothing is guessed by the processor, so nothing is guessed wrong.
+    lines = places[0]
+    lines[:] = 0
+    size = len(cumulative)
+    while size > 1:
+        half = size // 2
+        for row in range(len(indices)):
+            line = lines[row]
+            lines[row] = line + half if cumulative[line + half - 1] <= indices[row] else line
+        size -= half
+    padded = 0
+    for row in range(len(indices)):
+        line = lines[row]
+        before, begin = np.int64(0), np.int64(0)
+        if line > 0:
+            before, begin = cumulative[line - 1], np.int64(ends[line - 1])
+        length = np.int64(ends[line]) - begin + 1
+        first, last = _first_and_last(strategy, length, context)  # pyright: ignore[reportArgumentType]
+        start = min(first + (indices[row] - before) * stride, last)
+        places[1, row], places[2, row], places[3, row] = start, begin - 1, length
+        padded += start < 0
+    return padded
+
+
+@inlined
+def _copy(
+    tokens: NDArray[np.unsignedinteger],
+    offset: int,
+    first: int,
+    stop: int,
+    row: NDArray[np.int64],
+) -> None:
+    """Fill ``row[first:stop]`` from ``tokens[offset + first:]``, as far as there are tokens."""
+    first, stop = max(first, -offset), min(stop, len(tokens) - offset)
+    if first < stop:
+        source, goal = tokens[offset + first : offset + stop], row[first:stop]
+        # Slices and a loop from 0: the compiler sees that no index is negative, and copies
+        # many numbers at a time.
+        for number in range(stop - first):
+            goal[number] = source[number]
+
+
+@kernel
+def gather_slices(
+    tokens: NDArray[np.unsignedinteger],
+    shard_start: int,
+    starts: NDArray[np.int64],
+    inputs: NDArray[np.int64],
+    targets: NDArray[np.int64],
+) -> None:
+    """Fill windows over a stream ([batch, time] each) with what one shard holds of them."""
+    context = inputs.shape[1]
+    for row in range(len(starts)):
+        offset = starts[row] - shard_start
+        _copy(tokens, offset, 0, context, inputs[row])
+        _copy(tokens, offset + 1, 0, context, targets[row])
+
+
+@kernel
+def gather_lines(
+    tokens: NDArray[np.unsignedinteger],
+    shard_start: int,
+    places: NDArray[np.int64],
+    start_id: int,
+    pad: int,
+    shows_end: bool,
+    inputs: NDArray[np.int64],
+    targets: NDArray[np.int64],
+) -> int:
+    """Fill windows by line with what one shard holds of them; see ``line_batch``.
+
+    Args:
+        tokens: the shard.
+        shard_start: where it starts in the sequence; the first one also fills what is no token
+            of the sequence.
+        places: [4, batch] from ``place_in_lines``.
+        start_id: stands at place 0 of a line.
+        pad: stands outside the line.
+        shows_end: whether a line's last token stands in the inputs.
+        inputs: [batch, time] is filled.
+        targets: [batch, time] is filled.
+
+    Returns:
+        how many targets count.
+    """
+    context = inputs.shape[1]
+    real = 0
+    for row in range(len(inputs)):
+        start, length = places[1, row], places[3, row]
+        x, y = inputs[row], targets[row]
+        first = min(max(-start, 0), context)
+        x_stop = min(max(length - start - (0 if shows_end else 1), first), context)
+        y_stop = min(max(length - start - 1, first), context)
+        if shard_start == 0:
+            x[:first] = pad
+            x[x_stop:] = pad
+            y[:first] = IGNORED_TARGET
+            y[y_stop:] = IGNORED_TARGET
+            if -context < start <= 0:
+                x[-start] = start_id
+        offset = places[2, row] + start - shard_start
+        _copy(tokens, offset, max(first, 1 - start), x_stop, x)
+        _copy(tokens, offset + 1, first, y_stop, y)
+        real += y_stop - first
+    return real
+
+
+@kernel
+def number_places(
+    starts: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    segments: NDArray[np.int64],
+    padding_segment: int,
+) -> None:
+    """Fill positions, and segments if they have rows; see ``Positions.within_lines``.
+
+    Args:
+        starts: [batch] place of each window's first input in its line.
+        begins: [batch] position of each window's first real token.
+        positions: [batch, time] is filled.
+        segments: [batch, time] is filled, or [0, time].
+        padding_segment: the segment of padding before a line; the line is 0.
+    """
+    length = positions.shape[1]
+    for row in range(len(starts)):
+        padding = min(max(-starts[row], 0), length)
+        positions[row, :padding] = begins[row]
+        numbers = positions[row, padding:]
+        for number in range(length - padding):
+            numbers[number] = begins[row] + number
+        if len(segments):
+            segments[row, :padding] = padding_segment
+            segments[row, padding:] = 0
