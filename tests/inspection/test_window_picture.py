@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornbook.data import Batch, LineIds, LineWindows, Positions, TokenSequence
-from hornbook.data.batches import line_batch
+from hornbook.data.numpy_gathering import line_batch
 from hornbook.data.windows import LineStrategy
 from hornbook.errors import RunError
 from hornbook.inspection.svg import check_picture_name, write_picture

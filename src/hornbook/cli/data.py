@@ -97,13 +97,11 @@ def show(
         text = open_text(words or (), preset, config, listener)
     batch = _first_batch(text, side)
     chosen = list(_chosen_rows(len(batch.tokens), row, rows))
-    if mask:
-        masked_row = chosen[0] if row is not None else _most_documents(batch)
-        chosen += [masked_row] if masked_row not in chosen else []
+    toothed = chosen[0] if row is not None else _most_documents(batch)
+    if mask and toothed not in chosen:
+        chosen.append(toothed)
     drawn = _drawn_rows(text, batch, side, chosen)
-    masked = None
-    if mask:
-        masked = drawn[chosen.index(masked_row)], _mask(batch, masked_row)
+    masked = (drawn[chosen.index(toothed)], _mask(batch, toothed)) if mask else None
     facts = _facts(text, batch, side)
     _print_rows(f"{text.name}: {facts}", drawn, masked)
     if svg is not None:

@@ -115,7 +115,8 @@ def _from_corpus(
     config = resolve(preset=preset or DEFAULT_PRESET, file=file, overrides=overrides)
     if names:
         config = resolve(base=config, overrides={"corpus.files": tuple(names)})
-    title = ", ".join(Path(name).name or name for name in config.corpus.files)
+    titles = {"-": "standard input"}
+    title = ", ".join(titles.get(name) or Path(name).name or name for name in config.corpus.files)
     config, split = read_corpus(config, listener=listener)
     tokenizer = make_tokenizer(config, split, listener=listener)
     store = make_store(split, tokenizer, listener=listener)
