@@ -46,7 +46,13 @@ ConfigFile = Annotated[
 
 @app.callback()
 def data() -> None:
-    """See the windows that a model learns from, and count them, before training anything."""
+    """See the windows that a model learns from, and count them, before training anything.
+
+    \b
+    Examples:
+      hornbook data show verses.txt data.windows=left_padded context_length=16
+      hornbook data stats verses.txt context_length=32
+    """
 
 
 @app.command()

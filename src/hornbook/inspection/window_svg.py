@@ -79,7 +79,7 @@ def windows_svg(
         body.append(svg.words(MARGIN + 190, top, what, size=SMALL_SIZE, fill=svg.MUTED))
         parts, height = _mask(*masked, top + 30)
         body.extend(parts)
-        top += height + 30 + MARGIN
+        top += height + 40 + MARGIN
     return svg.picture(WIDTH, top - 10, f"{title}: {facts}", body)
 
 
