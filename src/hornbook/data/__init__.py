@@ -6,9 +6,10 @@ an array, and back), ``token_store`` (all tokens of a corpus, memory-mapped),
 ``tokenization`` (text into a store, reused by fingerprint), ``windows_reference`` (every
 window strategy, slow and plain), ``windows`` (the same as an index into (line, start,
 stop)), ``order`` (the stateless shuffle), ``consecutive`` (rows that read on instead),
-``positions`` (what a position means), ``batches`` (windows gathered into tensors),
-``packing_reference`` and ``packing`` (many documents in one row), ``packed_batches`` (such rows
-gathered).
+``positions`` (what a position means), ``batch`` (what a model is given), ``numpy_gathering`` and
+``kernel_gathering`` (windows gathered into tensors, plainly and fast), ``gathering`` (which of
+the two), ``batches`` (by their place in the run), ``packing_reference`` and ``packing`` (many
+documents in one row), ``packed_batches`` (such rows gathered), ``loader`` (batches gathered ahead).
 
 Only batches need PyTorch, so they are imported at their first use: encoding a file needs none.
 """
