@@ -12,8 +12,6 @@ Only ``gathering`` imports this file, when compiling pays.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -55,8 +53,7 @@ def stream_rows(
     Raises:
         IndexError: when a window or its last target would leave the sequence.
     """
-    inputs = np.empty((len(starts), length), dtype=np.int64)
-    targets = np.empty_like(inputs)
+    inputs, targets = np.empty((2, len(starts), length), dtype=np.int64)
     if len(starts) and (starts.min() < 0 or starts.max() + length >= len(sequence)):
         raise IndexError(f"a window of {length} tokens leaves the sequence of {len(sequence)}")
     for tokens, shard_start in sequence.shards():
@@ -78,25 +75,28 @@ def line_batch(
     number = STRATEGY_NUMBERS[windows.strategy]
     counts, ends = windows.cumulative, windows.line_ends
     padded = place_in_lines(indices, counts, ends, number, length, windows.stride, places)
-    inputs = np.empty((size, length), dtype=np.int64)
-    targets = np.empty_like(inputs)
-    start, pad, real = line_ids.start, line_ids.pad, 0
+    numbered = positions.meaning != "window" or padded > 0
+    # One block for all: memory of this size comes fresh from the system each time it is asked for,
+    # and to be given it costs as much as to fill it.
+    block = np.empty((2 + numbered + (padded > 0), size, length), dtype=np.int64)
+    inputs, targets, start, pad, real = block[0], block[1], line_ids.start, line_ids.pad, 0
     for tokens, shard_start in sequence.shards():
         real = gather_lines(
             tokens, shard_start, places, start, pad, windows.shows_end, inputs, targets
         )
-    batch = Batch(torch.from_numpy(inputs), torch.from_numpy(targets), real)
-    if positions.meaning == "window" and not padded:
-        return batch
-    begins = positions.begins(places[1], examples)
-    numbers = np.empty_like(inputs)
-    segments = np.empty((size if padded else 0, length), dtype=np.int64)
-    number_places(places[1], begins, numbers, segments, PADDING_SEGMENT)
-    return replace(
-        batch,
-        positions=torch.from_numpy(numbers),
-        segments=torch.from_numpy(segments) if padded else None,
-    )
+    if numbered:
+        begins = positions.begins(places[1], examples)
+        number_places(places[1], begins, block[2], block[3:], PADDING_SEGMENT)
+    tensors = torch.from_numpy(block).unbind()
+    return Batch(tensors[0], tensors[1], real, *tensors[2:])
+
+
+@inlined
+def _scattered(value: np.uint64) -> np.uint64:
+    """One number scattered over 64 bits; see ``order.mixed_bits``."""
+    value = (value ^ (value >> np.uint64(30))) * _FIRST
+    value = (value ^ (value >> np.uint64(27))) * _SECOND
+    return value ^ (value >> np.uint64(31))
 
 
 @kernel
@@ -110,30 +110,27 @@ def permute_run(
     """Write the partners of ``len(found)`` places from ``first`` on; see ``order.permute``."""
     shift = np.uint64(half_bits)
     mask = (np.uint64(1) << shift) - np.uint64(1)
-    limit = np.uint64(count)
-    outside = np.arange(len(found))
+    key_1, key_2, key_3, key_4 = round_keys[0], round_keys[1], round_keys[2], round_keys[3]
     size = len(found)
-    for number in range(size):
-        found[number] = first + number
+    values = np.arange(first, first + size).astype(np.uint64)
+    places = np.arange(size)
     # Those outside walk on together, a step at a time: a value depends on the one before, so a
     # processor that finishes one walk before the next waits for most of its multiplications.
     while size > 0:
-        kept = 0
         for number in range(size):
-            place = outside[number]
-            value = np.uint64(found[place])
-            left, right = value >> shift, value & mask
-            for round_key in round_keys:
-                bits = right + round_key
-                bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
-                bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
-                bits = bits ^ (bits >> np.uint64(31))
-                left, right = right, left ^ (bits & mask)
-            value = (left << shift) | right
+            left, right = values[number] >> shift, values[number] & mask
+            left, right = right, left ^ (_scattered(right + key_1) & mask)
+            left, right = right, left ^ (_scattered(right + key_2) & mask)
+            left, right = right, left ^ (_scattered(right + key_3) & mask)
+            left, right = right, left ^ (_scattered(right + key_4) & mask)
+            values[number] = (left << shift) | right
+        outside = 0
+        for number in range(size):
+            value, place = values[number], places[number]
             found[place] = np.int64(value)
-            outside[kept] = place
-            kept += value >= limit
-        size = kept
+            values[outside], places[outside] = value, place
+            outside += value >= np.uint64(count)
+        size = outside
 
 
 @inlined
@@ -183,7 +180,7 @@ def place_in_lines(
         half = size // 2
         for row in range(len(indices)):
             line = lines[row]
-            lines[row] = line + half if cumulative[line + half - 1] <= indices[row] else line
+            lines[row] = line + half * (cumulative[line + half - 1] <= indices[row])
         size -= half
     padded = 0
     for row in range(len(indices)):
@@ -268,16 +265,26 @@ def gather_lines(
         first = min(max(-start, 0), context)
         x_stop = min(max(length - start - (0 if shows_end else 1), first), context)
         y_stop = min(max(length - start - 1, first), context)
-        if shard_start == 0:
-            x[:first] = pad
-            x[x_stop:] = pad
-            y[:first] = IGNORED_TARGET
-            y[y_stop:] = IGNORED_TARGET
-            if -context < start <= 0:
-                x[-start] = start_id
         offset = places[2, row] + start - shard_start
-        _copy(tokens, offset, max(first, 1 - start), x_stop, x)
-        _copy(tokens, offset + 1, first, y_stop, y)
+        if 0 <= offset < len(tokens) - context:
+            # The window lies inside the shard, whatever in it is padding: every place of every
+            # row is done alike, without a loop whose length nobody can guess.
+            source, later = tokens[offset : offset + context], tokens[offset + 1 :]
+            x_first = max(first, 1 - start)
+            for place in range(context):
+                x[place] = source[place] if x_first <= place < x_stop else pad
+            for place in range(context):
+                y[place] = later[place] if first <= place < y_stop else IGNORED_TARGET
+        else:
+            if shard_start == 0:
+                x[:first] = pad
+                x[x_stop:] = pad
+                y[:first] = IGNORED_TARGET
+                y[y_stop:] = IGNORED_TARGET
+            _copy(tokens, offset, max(first, 1 - start), x_stop, x)
+            _copy(tokens, offset + 1, first, y_stop, y)
+        if -context < start <= 0:
+            x[-start] = start_id
         real += y_stop - first
     return real
 
@@ -296,16 +303,16 @@ def number_places(
         starts: [batch] place of each window's first input in its line.
         begins: [batch] position of each window's first real token.
         positions: [batch, time] is filled.
-        segments: [batch, time] is filled, or [0, time].
+        segments: [1, batch, time] is filled, unless it is [0, batch, time].
         padding_segment: the segment of padding before a line; the line is 0.
     """
     length = positions.shape[1]
     for row in range(len(starts)):
         padding = min(max(-starts[row], 0), length)
-        positions[row, :padding] = begins[row]
-        numbers = positions[row, padding:]
-        for number in range(length - padding):
-            numbers[number] = begins[row] + number
-        if len(segments):
-            segments[row, :padding] = padding_segment
-            segments[row, padding:] = 0
+        numbers, begin = positions[row], begins[row]
+        for place in range(length):
+            numbers[place] = begin + max(place - padding, 0)
+        for extra in range(len(segments)):
+            documents = segments[extra, row]
+            for place in range(length):
+                documents[place] = padding_segment if place < padding else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hornbook.corpora import CorpusSplit
+from hornbook.corpora import CorpusConfig, CorpusSplit
 from hornbook.data import Positions, TokenStore
 from hornbook.data.full_context import LinesAlone, RunningText
 from hornbook.errors import RunError
@@ -48,7 +48,7 @@ class Preparation:
 
     def __init__(self, listener: Listener = SILENT) -> None:
         self._listener = listener
-        self._corpora: dict[str, tuple[RunConfig, CorpusSplit]] = {}
+        self._corpora: dict[str, tuple[CorpusConfig, CorpusSplit]] = {}
         self._texts: dict[str, tuple[Tokenizer, TokenStore]] = {}
 
     def of(self, config: RunConfig) -> Prepared:
@@ -67,10 +67,12 @@ class Preparation:
         seed = config.seed if config.corpus.split == "random" else ""
         corpus_key = f"{seed} {config.corpus.model_dump_json()}"
         if corpus_key not in self._corpora:
-            self._corpora[corpus_key] = read_corpus(config, listener=self._listener)
-        resolved, split = self._corpora[corpus_key]
-        config = config.model_copy(update={"corpus": resolved.corpus})
-        text_key = f"{corpus_key} {config.tokenizer.model_dump_json()}"
+            found, split = read_corpus(config, listener=self._listener)
+            resolved_key = f"{seed} {found.corpus.model_dump_json()}"
+            self._corpora[corpus_key] = self._corpora[resolved_key] = found.corpus, split
+        corpus, split = self._corpora[corpus_key]
+        config = config.model_copy(update={"corpus": corpus})
+        text_key = f"{split.facts.split_fingerprint} {config.tokenizer.model_dump_json()}"
         if text_key not in self._texts:
             tokenizer = make_tokenizer(config, split, listener=self._listener)
             self._texts[text_key] = (

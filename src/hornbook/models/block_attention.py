@@ -63,8 +63,10 @@ def sawtooth_blocks(segments: torch.Tensor) -> BlockMask:
     last = documents[:, (edges + BLOCK - 1).clamp(max=time - 1)]
     before = torch.ones(count, count, dtype=torch.bool, device=segments.device).tril(-1)
     seen = before & (last[:, None, :] >= first[:, :, None])
-    # A query block that lies in one document sees all of an earlier block of that document.
-    full = seen & (first[:, None, :] == last[:, :, None])
+    # A query block that lies in one document sees all of an earlier block of that document. The
+    # last one is full only if it is whole, as FlexAttention counts it.
+    whole = edges + BLOCK <= time
+    full = seen & (first[:, None, :] == last[:, :, None]) & whole[:, None]
     mixed = (seen & ~full) | torch.eye(count, dtype=torch.bool, device=segments.device)
 
     def may_see(

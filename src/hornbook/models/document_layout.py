@@ -26,7 +26,7 @@ import torch.nn.functional as F
 
 from hornbook.targets import PADDING_SEGMENT
 
-SHORTEST_SHARE = 0.8
+SHORTEST_SHARE = 0.85
 """How much of its rectangle's length the shortest document in it fills."""
 
 
@@ -47,6 +47,11 @@ class DocumentLayout:
     places: torch.Tensor
     slots: torch.Tensor
     shape: tuple[int, int]
+
+    @property
+    def filled(self) -> float:
+        """Slots for each place of the rows: below 1 where padding is left out."""
+        return len(self.sources) / (self.shape[0] * self.shape[1])
 
     @classmethod
     def of(cls, segments: torch.Tensor) -> DocumentLayout:
@@ -96,18 +101,13 @@ class DocumentLayout:
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
     ) -> torch.Tensor:
         """Causal attention within each document; see ``attention.Attend`` for the shapes."""
-        attended, edge = [], 0
-        for documents, length in self.rectangles:
-            slots = slice(edge, edge + documents * length)
-            edge = slots.stop
-            query_part, key_part, value_part = (
-                heads[0, :, slots].unflatten(1, (documents, length)).transpose(0, 1)
-                for heads in (query, key, value)
-            )
+        sizes = [documents * length for documents, length in self.rectangles]
+        # ``split``, since the gradient of a slice is as large as the whole.
+        parts = (heads[0].transpose(0, 1).split(sizes) for heads in (query, key, value))
+        attended = []
+        for rectangle, *heads in zip(self.rectangles, *parts, strict=True):
             part = F.scaled_dot_product_attention(
-                query_part,
-                key_part,
-                value_part,
+                *(head.unflatten(0, rectangle).transpose(1, 2) for head in heads),
                 dropout_p=dropout,
                 is_causal=True,
                 enable_gqa=query.shape[1] != key.shape[1],

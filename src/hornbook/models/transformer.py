@@ -225,10 +225,11 @@ class Transformer(LanguageModel):
         seen = cache.length if cache is not None else 0
         assert seen + time <= self.capacity, f"{seen + time} tokens, capacity {self.capacity}"
         assert segments is None or cache is None, "segments are for training, not with a state"
-        path = self.attention_path(tokens.device, time, segmented=segments is not None)
+        on_cpu = tokens.device.type == "cpu"
+        layout = DocumentLayout.of(segments) if segments is not None and on_cpu else None
+        path = self._path(tokens, segments, layout)
         if path == "documents":
-            assert segments is not None
-            layout = DocumentLayout.of(segments)
+            assert layout is not None
             if positions is None:
                 positions = torch.arange(time).expand_as(tokens)
             laid_out = layout.lay_out(tokens), layout.lay_out(positions)
@@ -271,13 +272,16 @@ class Transformer(LanguageModel):
                 deviation = residual if writes else WEIGHT_DEVIATION
                 nn.init.normal_(parameter, std=deviation, generator=generator)
 
-    def attention_path(self, device: torch.device, time: int, *, segmented: bool) -> AttentionPath:
-        """Which way rows of ``time`` tokens take; see ``attention_paths``."""
+    def _path(
+        self, tokens: torch.Tensor, segments: torch.Tensor | None, layout: DocumentLayout | None
+    ) -> AttentionPath:
+        """Which way a batch takes; see ``attention_paths``."""
         return attention_path(
-            device=device.type,
-            segmented=segmented,
-            time=time,
+            device=tokens.device.type,
+            segmented=segments is not None,
+            time=tokens.shape[1],
             head_size=self.config.head_size,
+            filled=1.0 if layout is None else layout.filled,
             attention_dropout=self.config.attention_dropout if self.training else 0.0,
             can_compile=can_compile(),
         )
