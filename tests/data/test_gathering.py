@@ -15,6 +15,7 @@ from hornbook.data import (
     ExampleOrder,
     LineIds,
     LineWindows,
+    PackedWindows,
     Positions,
     StreamWindows,
     TokenSequence,
@@ -24,6 +25,7 @@ from hornbook.data import (
     numpy_gathering,
 )
 from hornbook.data.gathering import Gathering
+from hornbook.data.packing import Packing
 from hornbook.data.positions import PositionMeaning
 from hornbook.data.windows import LineStrategy
 
@@ -92,6 +94,24 @@ def test_windows_over_a_stream(sizes: list[int], context: int, cuts: list[float]
         for outside in (-1, len(sequence) - context):
             with pytest.raises(IndexError, match="leaves the sequence"):
                 gather.stream_rows(sequence, np.array([0, outside]), context)
+
+
+@settings(deadline=None)
+@given(
+    sizes=sizes_of_lines,
+    context=st.integers(1, 20),
+    packing=st.sampled_from(get_args(Packing)),
+    cuts=st.lists(st.floats(0, 1), max_size=3),
+)
+def test_packed_rows(sizes: list[int], context: int, packing: Packing, cuts: list[float]) -> None:
+    sequence = sequence_of(sizes, cuts)
+    windows = PackedWindows(sequence.document_ends, context, packing, seed=2)
+    asked = (sequence, windows, np.arange(len(windows), dtype=np.int64), LINE_IDS.pad)
+    (found, real), (expected, counted) = (
+        gather.packed_rows(*asked) for gather in (kernel_gathering, numpy_gathering)
+    )
+    assert real == counted == len(sequence)
+    assert np.array_equal(found, expected)
 
 
 @settings(deadline=None)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hornbook.data import numpy_gathering
 from hornbook.data.batch import Batch
 from hornbook.data.order import ExampleOrder
+from hornbook.data.packing import PackedWindows
 from hornbook.data.positions import Positions
 from hornbook.data.token_store import LineIds, TokenSequence
 from hornbook.data.windows import LineWindows
@@ -54,6 +55,16 @@ class Gatherer(Protocol):
         examples: NDArray[np.int64],
     ) -> Batch:
         """A batch of windows by line."""
+        ...
+
+    def packed_rows(
+        self,
+        sequence: TokenSequence,
+        windows: PackedWindows,
+        indices: NDArray[np.int64],
+        pad: int,
+    ) -> tuple[NDArray[np.int64], int]:
+        """Tokens, targets, segments and places of packed rows, and how many targets count."""
         ...
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hornbook.data.batch import Batch
 from hornbook.data.order import FEISTEL_MULTIPLIERS, ExampleOrder, feistel_network
+from hornbook.data.packing import PackedWindows
 from hornbook.data.positions import Positions
 from hornbook.data.token_store import LineIds, TokenSequence
 from hornbook.data.windows import LineWindows
@@ -89,6 +90,19 @@ def line_batch(
         number_places(places[1], begins, block[2], block[3:], PADDING_SEGMENT)
     tensors = torch.from_numpy(block).unbind()
     return Batch(tensors[0], tensors[1], real, *tensors[2:])
+
+
+def packed_rows(
+    sequence: TokenSequence, windows: PackedWindows, indices: NDArray[np.int64], pad: int
+) -> tuple[NDArray[np.int64], int]:
+    """Gather packed rows; arguments and result are those of ``numpy_gathering``."""
+    rows = np.empty((4, len(indices), windows.context_length), dtype=np.int64)
+    first, begins, lengths = windows.first_pieces, windows.piece_begins, windows.piece_lengths
+    real = 0
+    for tokens, start in sequence.shards():
+        is_last = start + len(tokens) == len(sequence)
+        real = gather_pieces(tokens, start, is_last, indices, first, begins, lengths, pad, rows)
+    return rows, real
 
 
 @inlined
@@ -316,3 +330,45 @@ def number_places(
             documents = segments[extra, row]
             for place in range(length):
                 documents[place] = padding_segment if place < padding else 0
+
+
+@kernel
+def gather_pieces(
+    tokens: NDArray[np.unsignedinteger],
+    shard_start: int,
+    is_last: bool,
+    indices: NDArray[np.int64],
+    first_pieces: NDArray[np.int64],
+    piece_begins: NDArray[np.int64],
+    piece_lengths: NDArray[np.int32],
+    pad: int,
+    rows: NDArray[np.int64],
+) -> int:
+    """Fill packed rows ([4, batch, time]) with what one shard holds of them; see ``packed_rows``.
+
+    Returns:
+        how many targets count.
+    """
+    real = 0
+    for row in range(len(indices)):
+        x, y, documents, numbers = rows[0, row], rows[1, row], rows[2, row], rows[3, row]
+        first, column = first_pieces[indices[row]], 0
+        for piece in range(first, first_pieces[indices[row] + 1]):
+            begin, stop = piece_begins[piece], column + piece_lengths[piece]
+            offset = begin - column - shard_start
+            _copy(tokens, offset, column, stop, y)
+            _copy(tokens, offset - 1, column, stop, x)
+            if begin == 0 and is_last and len(tokens):
+                x[column] = tokens[len(tokens) - 1]  # nothing stands before: any end token will do
+            if shard_start == 0:
+                documents[column:stop] = piece - first
+                for place in range(column, stop):
+                    numbers[place] = place - column
+            column = stop
+        if shard_start == 0:
+            x[column:] = pad
+            y[column:] = IGNORED_TARGET
+            documents[column:] = PADDING_SEGMENT
+            numbers[column:] = 0
+        real += column
+    return real

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hornbook.data.batch import Batch
 from hornbook.data.order import ExampleOrder
+from hornbook.data.packing import PackedWindows, RowPieces
 from hornbook.data.positions import Positions
 from hornbook.data.token_store import LineIds, TokenSequence
 from hornbook.data.windows import LineWindows
@@ -82,3 +83,41 @@ def line_batch(
         numbers,
         segments,
     )
+
+
+def packed_rows(
+    sequence: TokenSequence, windows: PackedWindows, indices: NDArray[np.int64], pad: int
+) -> tuple[NDArray[np.int64], int]:
+    """Gather packed rows; see ``packed_batches`` for what stands in them.
+
+    Args:
+        sequence: the tokens.
+        windows: which tokens stand in which row.
+        indices: [batch] the rows to gather.
+        pad: the id of places that hold no token.
+
+    Returns:
+        [4, batch, time] ``int64`` tokens, targets, segments and places in the document's part (0
+        where there is none), and how many targets count.
+    """
+    found = windows.row_pieces(indices)
+    fills = np.bincount(found.rows, weights=found.lengths).astype(np.int64)
+    columns = np.arange(windows.context_length, dtype=np.int64)
+    real = columns < fills[:, None]
+    # Rows are filled from the left, so the tokens of all pieces lie in ``real`` in order.
+    places = spread(found.begins - found.columns, found, real) + columns
+    targets = np.where(real, sequence.take(np.where(real, places, 0)), IGNORED_TARGET)
+    before = np.where(real & (places > 0), places, len(sequence)) - 1
+    tokens = np.where(real, sequence.take(before), pad)
+    segments = np.where(real, spread(found.numbers, found, real), PADDING_SEGMENT)
+    numbers = np.where(real, columns - spread(found.columns, found, real), 0)
+    return np.stack([tokens, targets, segments, numbers]), int(fills.sum())
+
+
+def spread(
+    values: NDArray[np.int64], found: RowPieces, real: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Write the number of each piece into all places that it fills: [batch, time] ``int64``."""
+    everywhere = np.zeros(real.shape, dtype=np.int64)
+    everywhere[real] = np.repeat(values, found.lengths)
+    return everywhere

@@ -16,18 +16,20 @@ with a document which was cut is read from the token before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from hornbook.data.batch import Batch
+from hornbook.data.gathering import Gathering
+from hornbook.data.numpy_gathering import spread
 from hornbook.data.order import ExampleOrder
-from hornbook.data.packing import PackedWindows, RowPieces
+from hornbook.data.packing import PackedWindows
 from hornbook.data.positions import WINDOW_POSITIONS, Positions
 from hornbook.data.token_store import TokenSequence
-from hornbook.targets import IGNORED_TARGET, PADDING_SEGMENT
+from hornbook.targets import PADDING_SEGMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class PackedBatches:
         pad: the id of places that hold no token.
         positions: what position numbers mean.
         reset_positions: whether they begin anew with every document of a row.
+        gathering: who gathers.
     """
 
     sequence: TokenSequence
@@ -49,47 +52,32 @@ class PackedBatches:
     pad: int
     positions: Positions = WINDOW_POSITIONS
     reset_positions: bool = True
+    gathering: Gathering = field(default_factory=Gathering, compare=False, repr=False)
 
     def batch(self, first_example: int, size: int) -> Batch:
         """Examples ``first_example`` up to ``first_example + size`` of the run."""
-        found = self.windows.row_pieces(self.order.examples(first_example, size))
-        examples = np.arange(first_example, first_example + size, dtype=np.int64)
         length = self.windows.context_length
-        fills = np.bincount(found.rows, weights=found.lengths).astype(np.int64)
-        columns = np.arange(length, dtype=np.int64)
-        real = columns < fills[:, None]
-        # Rows are filled from the left, so the tokens of all pieces lie in ``real`` in order.
-        places = _spread(found.begins - found.columns, found, real) + columns
-        targets = np.where(real, self.sequence.take(np.where(real, places, 0)), IGNORED_TARGET)
-        before = np.where(real & (places > 0), places, len(self.sequence)) - 1
-        tokens = np.where(real, self.sequence.take(before), self.pad)
-        segments = np.where(real, _spread(found.numbers, found, real), PADDING_SEGMENT)
-        positions = self._positions(found, examples, real)
-        return Batch(
-            torch.from_numpy(tokens),
-            torch.from_numpy(targets),
-            int(fills.sum()),
-            None if positions is None else torch.from_numpy(positions),
-            torch.from_numpy(segments),
-        )
+        gather = self.gathering.by(size * length)
+        indices = gather.examples(self.order, first_example, size)
+        rows, real_targets = gather.packed_rows(self.sequence, self.windows, indices, self.pad)
+        if self.reset_positions and self.positions.meaning == "window":
+            tokens, targets, segments, positions = torch.from_numpy(rows).unbind()
+            return Batch(tokens, targets, real_targets, positions, segments)
+        tokens, targets, segments = torch.from_numpy(rows[:3]).unbind()
+        examples = np.arange(first_example, first_example + size, dtype=np.int64)
+        numbers = self._positions(indices, examples, rows[2] != PADDING_SEGMENT)
+        positions = None if numbers is None else torch.from_numpy(numbers)
+        return Batch(tokens, targets, real_targets, positions, segments)
 
     def _positions(
-        self, found: RowPieces, examples: NDArray[np.int64], real: NDArray[np.bool_]
+        self, indices: NDArray[np.int64], examples: NDArray[np.int64], real: NDArray[np.bool_]
     ) -> NDArray[np.int64] | None:
         if not self.reset_positions:
             return self.positions.within_rows(examples, self.windows.context_length)
+        found = self.windows.row_pieces(indices)
         documents = self.windows.documents(found.begins)
         ends = self.windows.document_ends
         origins = np.where(documents > 0, ends[documents - 1].astype(np.int64), 0)
         begins = self.positions.begins(found.begins - origins, examples[found.rows])
         columns = np.arange(self.windows.context_length, dtype=np.int64)
-        return np.where(real, _spread(begins - found.columns, found, real) + columns, 0)
-
-
-def _spread(
-    values: NDArray[np.int64], found: RowPieces, real: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Write the number of each piece into all places that it fills: [batch, time] ``int64``."""
-    spread = np.zeros(real.shape, dtype=np.int64)
-    spread[real] = np.repeat(values, found.lengths)
-    return spread
+        return np.where(real, spread(begins - found.columns, found, real) + columns, 0)

@@ -82,6 +82,11 @@ class PackedWindows:
         packing: how rows are filled.
         seed: picks the order of the documents.
 
+    Attributes:
+        first_pieces: [rows + 1] ``int64``, which piece is the first of each row.
+        piece_begins: [pieces] ``int64``, place of its first target in the store.
+        piece_lengths: [pieces] ``int32``, how many tokens it has.
+
     Raises:
         DataError: when there is no document.
 
@@ -109,12 +114,12 @@ class PackedWindows:
         lengths = np.diff(ends, prepend=0)[order]
         fill = split if packing == "split" else best_fit
         rows, begins, lengths = fill(ends[order] - lengths, lengths, context_length)
-        self._first = np.zeros(int(rows.max()) + 2, dtype=np.int64)
-        np.cumsum(np.bincount(rows), out=self._first[1:])
+        self.first_pieces = np.zeros(int(rows.max()) + 2, dtype=np.int64)
+        np.cumsum(np.bincount(rows), out=self.first_pieces[1:])
         # Within a row the pieces keep the order of the documents, whatever was placed first.
         by_row = np.argsort(rows, kind="stable")
-        self._begins = begins[by_row]
-        self._lengths = lengths[by_row].astype(np.int32)
+        self.piece_begins = begins[by_row]
+        self.piece_lengths = lengths[by_row].astype(np.int32)
 
     @property
     def targets(self) -> int:
@@ -124,7 +129,7 @@ class PackedWindows:
     @property
     def pieces(self) -> int:
         """Documents and parts of documents in all rows."""
-        return len(self._begins)
+        return len(self.piece_begins)
 
     @property
     def padding(self) -> float:
@@ -132,13 +137,22 @@ class PackedWindows:
         return 1 - self.targets / (len(self) * self.context_length)
 
     @property
+    def summary(self) -> str:
+        """What a person wants to know of the plan, in one line."""
+        documents, cuts = len(self.document_ends), self.pieces - len(self.document_ends)
+        return (
+            f"packed: {documents:,} documents in {len(self):,} rows of {self.context_length} "
+            f"({self.packing}), cut in {cuts:,} places, {self.padding:.2%} padding"
+        )
+
+    @property
     def index_bytes(self) -> int:
         """Memory of the plan [bytes]; the ends of the documents count, though they are mapped."""
-        plan = self._first.nbytes + self._begins.nbytes + self._lengths.nbytes
+        plan = self.first_pieces.nbytes + self.piece_begins.nbytes + self.piece_lengths.nbytes
         return plan + self.document_ends.nbytes
 
     def __len__(self) -> int:
-        return len(self._first) - 1
+        return len(self.first_pieces) - 1
 
     def __getitem__(self, index: int) -> tuple[Piece, ...]:
         if not -len(self) <= index < len(self):
@@ -153,10 +167,10 @@ class PackedWindows:
 
     def row_pieces(self, indices: Integers) -> RowPieces:
         """The pieces of these rows ([batch] ``int64``, each below ``len``)."""
-        counts = self._first[indices + 1] - self._first[indices]
+        counts = self.first_pieces[indices + 1] - self.first_pieces[indices]
         rows, numbers = _numbered(counts)
-        pieces = self._first[indices][rows] + numbers
-        begins, lengths = self._begins[pieces], self._lengths[pieces].astype(np.int64)
+        pieces = self.first_pieces[indices][rows] + numbers
+        begins, lengths = self.piece_begins[pieces], self.piece_lengths[pieces].astype(np.int64)
         stops = np.cumsum(lengths)
         before = stops[np.cumsum(counts) - counts] - lengths[np.cumsum(counts) - counts]
         return RowPieces(rows, numbers, stops - lengths - before[rows], begins, lengths)
