@@ -9,7 +9,8 @@ stop)), ``order`` (the stateless shuffle), ``consecutive`` (rows that read on in
 ``positions`` (what a position means), ``batch`` (what a model is given), ``numpy_gathering`` and
 ``kernel_gathering`` (windows gathered into tensors, plainly and fast), ``gathering`` (which of
 the two), ``batches`` (by their place in the run), ``packing_reference`` and ``packing`` (many
-documents in one row), ``packed_batches`` (such rows gathered), ``loader`` (batches gathered ahead).
+documents in one row), ``packed_batches`` (such rows gathered), ``loader`` (batches gathered ahead),
+``full_context`` (every validation token once, with all the context that fits).
 
 Only batches need PyTorch, so they are imported at their first use: encoding a file needs none.
 """

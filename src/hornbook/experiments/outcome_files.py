@@ -26,7 +26,7 @@ HEADERS = (
     "rows a step",
     "real tokens",
     "epochs",
-    "seconds",
+    "training [seconds]",
 )
 """The columns of the table; intervals are 95 %, by Student's t over the seeds."""
 

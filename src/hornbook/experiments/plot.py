@@ -74,7 +74,7 @@ def _figure(comparison: Comparison) -> Figure:
     figure.text(0.3 / WIDTH, top, title, fontsize=12, fontweight="bold", color=INK, va="center")
     foot = (
         f"{comparison.record.tokens:,} real tokens a cell, {comparison.record.seeds} seeds; dots: "
-        "seeds; bars: mean and its 95 % interval"
+        "seeds; bars: mean and its 95 % interval; orange: the fewest"
     )
     figure.text(0.3 / WIDTH, 0.2 / height, foot, fontsize=8, color=MUTED, va="center")
     return figure
