@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention.flex_attention import flex_attention
 
 from hornbook.data import (
     ExampleOrder,
@@ -237,8 +238,8 @@ def test_dropout_is_drawn_from_the_seed_on_every_way(force: Force, path: Attenti
 def segments_of(seed: int, batch: int, time: int) -> torch.Tensor:
     """Rows of random documents, some with padding at an end."""
     draw = np.random.default_rng(seed)
-    rows = np.repeat(draw.integers(0, 9, (batch, time)), draw.integers(1, 60, time), axis=1)
-    rows = rows[:, :time]
+    lengths = [draw.integers(1, 60, time) for _ in range(batch)]
+    rows = np.stack([np.repeat(np.arange(time), row)[:time] for row in lengths])
     rows[0, -time // 4 :] = PADDING_SEGMENT
     rows[-1, : time // 3] = PADDING_SEGMENT
     return torch.from_numpy(rows)
@@ -268,7 +269,6 @@ def test_the_mask_and_the_layout_are_those_of_a_slow_look(time: int) -> None:
 def test_blocks_hold_what_the_mask_holds(time: int) -> None:
     segments = segments_of(time + 1, 3, time)
     segments[1] = 0
-    segments = block_attention._numbered(segments)  # a number that comes back is another document
     blocks = sawtooth_blocks(segments)
     size = block_attention.BLOCK
     count = -(-time // size)
@@ -285,6 +285,19 @@ def test_blocks_hold_what_the_mask_holds(time: int) -> None:
             found[row, query, which[row, 0, query, : counts[row, 0, query]].long()] = 1
     assert torch.equal(full, (shares == 1).float())
     assert torch.equal(mixed, ((shares > 0) & (shares < 1)).float())
+
+
+def test_another_batch_is_not_compiled_anew() -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(flex_attention, dynamic=False, backend="eager")
+    draw = torch.Generator().manual_seed(1)
+    with torch._dynamo.config.patch(error_on_recompile=True), torch.no_grad():
+        for seed in range(3):
+            segments = segments_of(seed, 2, 200)
+            query, key, value = (torch.randn(2, 2, 200, 16, generator=draw) for _ in range(3))
+            found = compiled(query, key, value, block_mask=sawtooth_blocks(segments))
+            expected = attention_paths.masked_attention(sawtooth(segments)[:, None])
+            torch.testing.assert_close(found, expected(query, key, value, 0.0), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
