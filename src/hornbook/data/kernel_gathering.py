@@ -221,11 +221,10 @@ def _copy(
     """Fill ``row[first:stop]`` from ``tokens[offset + first:]``, as far as there are tokens."""
     first, stop = max(first, -offset), min(stop, len(tokens) - offset)
     if first < stop:
-        source, goal = tokens[offset + first : offset + stop], row[first:stop]
-        # Slices and a loop from 0: the compiler sees that no index is negative, and copies
-        # many numbers at a time.
-        for number in range(stop - first):
-            goal[number] = source[number]
+        # Numbers without a sign: the compiler need not ask whether an index counts from the end.
+        shift = np.uint64(offset)
+        for place in range(np.uint64(first), np.uint64(stop)):
+            row[place] = tokens[place + shift]
 
 
 @kernel
@@ -240,8 +239,15 @@ def gather_slices(
     context = inputs.shape[1]
     for row in range(len(starts)):
         offset = starts[row] - shard_start
-        _copy(tokens, offset, 0, context, inputs[row])
-        _copy(tokens, offset + 1, 0, context, targets[row])
+        x, y = inputs[row], targets[row]
+        if 0 <= offset < len(tokens) - context:
+            shift = np.uint64(offset)
+            for place in range(np.uint64(context)):
+                x[place] = tokens[place + shift]
+                y[place] = tokens[place + shift + np.uint64(1)]
+        else:
+            _copy(tokens, offset, 0, context, x)
+            _copy(tokens, offset + 1, 0, context, y)
 
 
 @kernel
@@ -361,9 +367,9 @@ def gather_pieces(
             if begin == 0 and is_last and len(tokens):
                 x[column] = tokens[len(tokens) - 1]  # nothing stands before: any end token will do
             if shard_start == 0:
-                documents[column:stop] = piece - first
-                for place in range(column, stop):
-                    numbers[place] = place - column
+                for place in range(np.uint64(column), np.uint64(stop)):
+                    documents[place] = piece - first
+                    numbers[place] = place - np.uint64(column)
             column = stop
         if shard_start == 0:
             x[column:] = pad
