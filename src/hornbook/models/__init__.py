@@ -4,7 +4,8 @@ Read in this order: ``base`` (the contract and the idea of a state), ``bigram`` 
 ``bigram_counts`` (the two smallest language models there are), ``recurrent`` (plain RNN, GRU
 and LSTM), then the transformer's parts as data meets them: ``positions``, ``norms``,
 ``attention`` with its ``kv_cache``, ``feedforward``, and ``transformer``, which puts them
-together.
+together. Which token may see which is told in ``masks``; that it costs no more than it must, in
+``attention_paths``, ``document_layout`` (CPU) and ``block_attention`` (CUDA).
 """
 
 from typing import Annotated
