@@ -140,7 +140,7 @@ def split_corpus(corpus: Corpus, seed: int, *, listener: Listener = SILENT) -> C
     Args:
         corpus: what to split, under the settings of its own ``config``.
         seed: the run's seed; it matters to ``random`` alone.
-        listener: told of the progress in bytes, and of what ``auto`` chose.
+        listener: told of the progress in bytes, and of what ``auto`` chose to keep.
 
     Raises:
         CorpusError: for text that cannot be read, and when a side would be left empty
@@ -198,7 +198,8 @@ def _choose(
         assignment = assign(method, entries, fraction, seed)
         empty = _empty_side(assignment)
         if not fraction or empty is None:
-            listener.notice(f"split={method}: {describe(method, fraction)}")
+            if fraction:
+                listener.notice(f"split={method}: {describe(method, fraction)}")
             return method, assignment
     raise _one_sided(methods[-1], fraction, empty or "validation", len(entries))
 

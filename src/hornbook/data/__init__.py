@@ -8,8 +8,9 @@ window strategy, slow and plain), ``windows`` (the same as an index into (line, 
 stop)), ``order`` (the stateless shuffle), ``consecutive`` (rows that read on instead),
 ``positions`` (what a position means), ``batch`` (what a model is given), ``numpy_gathering`` and
 ``kernel_gathering`` (windows gathered into tensors, plainly and fast), ``gathering`` (which of
-the two), ``batches`` (by their place in the run), ``packing_reference`` and ``packing`` (many
-documents in one row), ``packed_batches`` (such rows gathered), ``loader`` (batches gathered ahead),
+the two), ``dealing`` (windows held back), ``batches`` (by their place in the run),
+``packing_reference`` and ``packing`` (many documents in one row), ``packed_batches`` (such rows
+gathered), ``loader`` (batches gathered ahead),
 ``full_context`` (every validation token once, with all the context that fits).
 
 Only batches need PyTorch, so they are imported at their first use: encoding a file needs none.
@@ -29,7 +30,7 @@ from hornbook.data.tokenization import build_token_store, cached_token_store, st
 from hornbook.data.windows import DataConfig, LineWindows, StreamWindows, Window
 
 if TYPE_CHECKING:
-    from hornbook.data.batches import Batch, EvaluationBatches, TrainingBatches
+    from hornbook.data.batches import Batch, EvaluationBatches, HeldWindows, TrainingBatches
     from hornbook.data.packed_batches import PackedBatches
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "EncodedFile",
     "EvaluationBatches",
     "ExampleOrder",
+    "HeldWindows",
     "LineIds",
     "LineWindows",
     "PackedBatches",
@@ -59,6 +61,7 @@ __all__ = [
 _NEED_TORCH = {
     "Batch": "batches",
     "EvaluationBatches": "batches",
+    "HeldWindows": "batches",
     "PackedBatches": "packed_batches",
     "TrainingBatches": "batches",
 }

@@ -8,13 +8,14 @@ batch.tokens.shape, batch.targets.shape        # [16, context_length] each
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from hornbook.data.batch import Batch
+from hornbook.data.dealing import WindowDeal
 from hornbook.data.gathering import Gathering
 from hornbook.data.numpy_gathering import stream_rows
 from hornbook.data.order import ExampleOrder
@@ -35,6 +36,8 @@ class TrainingBatches:
         order: in which order the examples come.
         positions: what position numbers mean.
         line_ids: the ids around a line; only read, and then needed, with windows by line.
+        deal: which windows are held back, where they are dealt; see ``dealing``. The order then
+            counts those that are left.
         gathering: who gathers.
     """
 
@@ -43,14 +46,22 @@ class TrainingBatches:
     order: ExampleOrder
     positions: Positions = WINDOW_POSITIONS
     line_ids: LineIds | None = None
+    deal: WindowDeal | None = None
     gathering: Gathering = field(default_factory=Gathering, compare=False, repr=False)
 
     def batch(self, first_example: int, size: int) -> Batch:
         """Examples ``first_example`` up to ``first_example + size`` of the run."""
-        windows, length = self.windows, self.windows.context_length
-        gather = self.gathering.by(size * length)
+        gather = self.gathering.by(size * self.windows.context_length)
         indices = gather.examples(self.order, first_example, size)
+        if self.deal is not None:
+            indices = self.deal.training_windows(indices)
         places = np.arange(first_example, first_example + size, dtype=np.int64)
+        return self.gather(indices, places)
+
+    def gather(self, indices: NDArray[np.int64], places: NDArray[np.int64]) -> Batch:
+        """The windows with these numbers, for these places of the run ([batch] each)."""
+        windows, length = self.windows, self.windows.context_length
+        gather = self.gathering.by(0)
         if isinstance(windows, LineWindows):
             assert self.line_ids is not None, "windows by line need the ids around a line"
             return gather.line_batch(
@@ -60,7 +71,7 @@ class TrainingBatches:
         inputs, targets = gather.stream_rows(self.sequence, starts, length)
         ends = self.sequence.document_ends
         numbers = self.positions.within_stream(starts, places, length, ends)
-        return _batch(inputs, targets, size * length, numbers)
+        return _batch(inputs, targets, len(indices) * length, numbers)
 
 
 class EvaluationBatches:
@@ -123,6 +134,34 @@ class EvaluationBatches:
         ends = self._sequence.document_ends
         numbers = self._positions.within_stream(starts, indices, length, ends)
         return _batch(inputs, targets, int((targets != IGNORED_TARGET).sum()), numbers)
+
+
+class HeldWindows:
+    """The held windows, to measure a model on; each counts its targets for itself.
+
+    Args:
+        batches: the training batches of the same deal; random positions are left out.
+        sample: how many windows to use, the same for the whole run; 0 means all.
+    """
+
+    def __init__(self, batches: TrainingBatches, *, sample: int = 0) -> None:
+        deal = batches.deal
+        assert deal is not None, "nothing is held back without a deal"
+        if batches.positions.meaning == "random":
+            batches = replace(batches, positions=WINDOW_POSITIONS)
+        self._gather = batches.gather
+        self._deal = deal
+        self.context_length = batches.windows.context_length
+        self._count = min(sample or deal.held, deal.held)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """The windows, ``size`` at a time (the last batch may be smaller)."""
+        for first in range(0, self._count, size):
+            numbers = np.arange(first, min(first + size, self._count), dtype=np.int64)
+            yield self._gather(self._deal.held_windows(numbers), numbers)
 
 
 def _batch(

@@ -93,6 +93,25 @@ def permute(places: NDArray[np.int64], count: int, key: int) -> NDArray[np.int64
     return values.astype(np.int64)
 
 
+def unpermute(partners: NDArray[np.int64], count: int, key: int) -> NDArray[np.int64]:
+    """Find the place that ``permute`` sends to each of these partners: the way back.
+
+    >>> unpermute(permute(np.arange(10), 10, key=3), 10, key=3).tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+    half_bits, round_keys = feistel_network(count, key)
+    mask, shift = np.uint64((1 << half_bits) - 1), np.uint64(half_bits)
+    values = partners.astype(np.uint64)
+    outside = np.ones(len(values), dtype=bool)
+    while outside.any():
+        left, right = values[outside] >> shift, values[outside] & mask
+        for round_key in round_keys[::-1]:
+            left, right = right ^ (mixed_bits(left + round_key) & mask), left
+        values[outside] = (left << shift) | right
+        outside = values >= np.uint64(count)
+    return values.astype(np.int64)
+
+
 @lru_cache(maxsize=16)
 def feistel_network(count: int, key: int) -> tuple[int, NDArray[np.uint64]]:
     """Bits in each half of the network over at least ``count`` numbers, and a key for each round.

@@ -82,8 +82,21 @@ class DataConfig(Settings):
     real token. line: its place in the line, wherever the window stands. random: its place in the
     window plus an offset that is drawn for each example."""
 
+    split: Literal["text", "window"] = "text"
+    """What is kept for validation. text: documents or parts of the text, as corpus.split says.
+    window: the share corpus.validation_fraction of the windows, at random, whatever their text;
+    corpus.split is not read then, and the vocabulary comes from all text. Windows that overlap
+    share tokens, so that the validation loss flatters; how many is told when training begins."""
+
     def conflicts(self) -> Iterator[Problem]:
         """Yield a problem for each setting that packed rows cannot follow."""
+        if self.windows == "packed" and self.split == "window":
+            yield Problem(
+                "split",
+                "cannot deal packed rows, which hold whole documents and share nothing; use "
+                "data.split=text with corpus.split=random, or another data.windows",
+                self.split,
+            )
         if self.windows == "packed" and self.stride:
             yield Problem(
                 "stride",

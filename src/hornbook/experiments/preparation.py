@@ -56,12 +56,17 @@ class Preparation:
 
         Raises:
             CorpusError, TokenizerError, DataError: as in an ordinary run.
-            RunError: when nothing is kept for validation.
+            RunError: when no text is kept for validation.
         """
         if not config.corpus.validation_fraction:
             raise RunError(
                 "A study measures its cells on validation text, and corpus.validation_fraction=0 "
                 "keeps none. Give it more, such as 0.1."
+            )
+        if config.data.split == "window":
+            raise RunError(
+                "A study measures its cells on text that none was trained on, and "
+                "data.split=window trains on all of it. Use data.split=text."
             )
         # Only a random split depends on the seed.
         seed = config.seed if config.corpus.split == "random" else ""

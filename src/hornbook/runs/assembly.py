@@ -14,6 +14,7 @@ from hornbook.corpora import Corpus, CorpusSplit, split_corpus
 from hornbook.data import (
     EvaluationBatches,
     ExampleOrder,
+    HeldWindows,
     LineIds,
     LineWindows,
     PackedBatches,
@@ -26,6 +27,7 @@ from hornbook.data import (
     store_fingerprint,
 )
 from hornbook.data.consecutive import ConsecutiveBatches, ConsecutiveOrder
+from hornbook.data.dealing import WindowDeal
 from hornbook.data.tokenization import cached_store_folder
 from hornbook.errors import ConfigError, CorpusError, DataError, Problem, RunError
 from hornbook.listener import SILENT, Listener
@@ -49,7 +51,7 @@ class Batches:
     """
 
     training: TrainingBatches | ConsecutiveBatches | PackedBatches
-    evaluation: EvaluationBatches | None
+    evaluation: EvaluationBatches | HeldWindows | None
 
     @property
     def examples_per_epoch(self) -> int:
@@ -63,9 +65,14 @@ def read_corpus(config: RunConfig, *, listener: Listener = SILENT) -> tuple[RunC
     Raises:
         CorpusError: when the text cannot be found, read or split.
     """
-    corpus = Corpus.open(config.corpus, listener=listener)
+    fraction = config.corpus.validation_fraction
+    wanted = config.corpus
+    if config.data.split == "window":  # all text trains; windows are held back from it later
+        wanted = wanted.model_copy(update={"validation_fraction": 0.0})
+    corpus = Corpus.open(wanted, listener=listener)
     split = split_corpus(corpus, config.seed, listener=listener)
-    return config.model_copy(update={"corpus": split.config}), split
+    resolved = split.config.model_copy(update={"validation_fraction": fraction})
+    return config.model_copy(update={"corpus": resolved}), split
 
 
 def make_tokenizer(
@@ -155,16 +162,19 @@ def make_batches(config: RunConfig, store: TokenStore) -> Batches:
         last_offset=config.position_count - length,
         seed=stream_seed(config.seed, "positions"),
     )
-    evaluation = None
-    if config.corpus.validation_fraction > 0:
+    training = _training_batches(config, store, positions)
+    evaluation, sample = None, config.training.evaluation_windows
+    if isinstance(training, TrainingBatches) and training.deal is not None:
+        evaluation = HeldWindows(training, sample=sample)
+    elif config.corpus.validation_fraction > 0:
         evaluation = EvaluationBatches(
             store.validation,
             length,
-            sample=config.training.evaluation_windows,
+            sample=sample,
             seed=stream_seed(config.seed, "evaluation"),
             positions=positions,
         )
-    return Batches(_training_batches(config, store, positions), evaluation)
+    return Batches(training, evaluation)
 
 
 def _training_batches(
@@ -186,8 +196,11 @@ def _training_batches(
         assert isinstance(windows, StreamWindows), "other windows are refused with the settings"
         rows = ConsecutiveOrder(len(windows), config.training.batch_size, seed)
         return ConsecutiveBatches(sequence, windows, rows)
-    order = ExampleOrder(len(windows), seed)
-    return TrainingBatches(sequence, windows, order, positions, store.line_ids)
+    deal, fraction = None, config.corpus.validation_fraction
+    if config.data.split == "window" and fraction:
+        deal = WindowDeal.of_fraction(len(windows), fraction, stream_seed(seed, "split"))
+    order = ExampleOrder(len(windows) - (deal.held if deal else 0), seed)
+    return TrainingBatches(sequence, windows, order, positions, store.line_ids, deal)
 
 
 def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:

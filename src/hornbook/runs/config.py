@@ -150,6 +150,13 @@ class RunConfig(Settings):
         yield from self._conflicts_of_positions()
         if self.training.carry_state:
             yield from self._conflicts_of_carried_state()
+        if self.data.split == "window" and self.model.kind == "bigram_counts":
+            yield Problem(
+                "data.split",
+                "needs a model that learns from windows, and model.kind=bigram_counts counts the "
+                "whole text; use data.split=text, or model.kind=bigram",
+                "window",
+            )
         vocab_size = getattr(self.tokenizer, "vocab_size", 0)
         if self.model.kind.startswith("bigram") and vocab_size**2 > LARGEST_TABLE:
             yield Problem(
@@ -185,6 +192,13 @@ class RunConfig(Settings):
                 key,
                 f"needs windows that touch, and data.stride={self.stride} lets them overlap; use "
                 "data.stride=0, or carry_state=false",
+                "true",
+            )
+        if self.data.split == "window":
+            yield Problem(
+                key,
+                "reads the text from front to back, and data.split=window takes windows out of it; "
+                "use data.split=text, or carry_state=false",
                 "true",
             )
         if not isinstance(self.model, RecurrentConfig):

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 
 from hornbook.corpora import CorpusSplit
-from hornbook.data import PackedBatches, TokenStore
+from hornbook.data import PackedBatches, TokenStore, TrainingBatches
+from hornbook.data.dealing import leak
 from hornbook.durable import durable_folder, file_checksum, remove_unfinished
 from hornbook.errors import ConfigError, HornbookError, Problem, RunError
 from hornbook.inspection import write_report
 from hornbook.listener import Listener
-from hornbook.runs.assembly import fingerprints, make_batches
+from hornbook.runs.assembly import Batches, fingerprints, make_batches
 from hornbook.runs.checkpoints import set_aside_newer
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
@@ -120,6 +121,7 @@ def make_loop(
         RunError: when the model does not fit into memory, or no checkpoint is whole.
     """
     batches = make_batches(config, store)
+    _tell_of_leak(batches, listener)
     if isinstance(batches.training, PackedBatches):
         listener.notice(batches.training.windows.summary)
     tokenizer = folder.read_tokenizer()
@@ -127,6 +129,19 @@ def make_loop(
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
         raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
     return TrainingLoop(folder, config, tokenizer, batches, device, listener)
+
+
+def _tell_of_leak(batches: Batches, listener: Listener) -> None:
+    """Warn of windows on both sides that share tokens, and say how many."""
+    training = batches.training
+    if not isinstance(training, TrainingBatches) or training.deal is None:
+        return
+    share = leak(training.windows, training.deal)
+    advice = "; data.split=text measures on new text" if share else ""
+    listener.notice(
+        f"split=window: {training.deal.held:,} of {training.deal.count:,} windows are kept for "
+        f"validation, and {share:.1%} of their targets also stand in training windows{advice}"
+    )
 
 
 def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
