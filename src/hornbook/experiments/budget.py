@@ -24,8 +24,7 @@ from hornbook.errors import ConfigError, Problem
 from hornbook.settings import Settings
 
 RUN_SECONDS = 1.2
-"""What a run takes besides its steps and its evaluation: folder, checkpoint, report, on two CPU cores
-[seconds]."""
+"""What a run takes besides its steps and its evaluation: folder, checkpoint, report [seconds]."""
 RESERVE = 0.1
 """The share of a budget that is kept for a machine that gets slower."""
 EVALUATED_SHARE = 0.15
