@@ -301,7 +301,9 @@ def print_table(
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+        table.add_column(
+            Text(header), justify="right" if header in numbers else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     if on_terminal(sys.stdout):

@@ -230,7 +230,7 @@ def _announce(record: StudyRecord, listener: Listener) -> None:
     steps = sorted(plan.steps for plan in record.plan.values())
     span = f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}"
     listener.notice(
-        f"{len(record.plan)} cells, {record.seeds} seeds, {record.tokens:,} tokens each "
+        f"{len(record.plan)} cells, seeds: {record.seeds}, {record.tokens:,} tokens each "
         f"({span} steps); {record.evaluated_tokens:,} tokens evaluated by each measure"
     )
 

@@ -81,8 +81,9 @@ def table_rows(comparison: Comparison) -> list[list[str]]:
 def notes(comparison: Comparison) -> list[str]:
     """What a reader must know beside the table, a sentence each."""
     record = comparison.record
+    seeds = "1 seed" if record.seeds == 1 else f"{record.seeds} seeds"
     said = [
-        f"Each cell was trained with {record.seeds} seeds on about {record.tokens:,} real "
+        f"Each cell was trained with {seeds} on about {record.tokens:,} real "
         "tokens (targets that count).",
         "For a seed, all cells began with the same weights."
         if record.same_initial_weights
