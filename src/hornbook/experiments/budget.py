@@ -31,7 +31,8 @@ EVALUATED_SHARE = 0.15
 """The share of a run's time that its evaluation may take."""
 MOST_EVALUATED = 16_384
 """Evaluated targets of each measure that no study needs more of."""
-FEWEST_EVALUATED = 512
+FEWEST_EVALUATED = 2048
+"""With fewer, a difference would be one on a handful of lines."""
 FEWEST_STEPS = 20
 """A cell of a budget has at least so many steps, or it would compare initial weights."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
