@@ -28,13 +28,9 @@ other two. Of the first, a tenth came from writing sixteen ends whether there ar
 from __future__ import annotations
 
 from hornbook.kernels import inlined
+from hornbook.tokenizers.engine.cutting_cl100k import cl100k_end, cl100k_window
 from hornbook.tokenizers.engine.cutting_gpt2 import gpt2_end, gpt2_window
-from hornbook.tokenizers.engine.cutting_gpt4 import (
-    cl100k_end,
-    cl100k_window,
-    o200k_end,
-    o200k_window,
-)
+from hornbook.tokenizers.engine.cutting_o200k import o200k_end, o200k_window
 from hornbook.tokenizers.engine.machine import (
     WINDOW,
     Int,

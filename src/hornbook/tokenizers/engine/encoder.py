@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoding import KEY, LINE, encode, fill_words
+from hornbook.tokenizers.engine.encoding import KEY, LINE, SPARE, encode, fill_words
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
 from hornbook.tokenizers.engine.merging import (
     EMPTY,
@@ -43,6 +43,10 @@ GROUP = 1 << 18
 SHORT_TEXT = 1 << 13
 """Texts up to here are encoded into memory that is there already [bytes]."""
 SHORT_ROOM = SHORT_TEXT + 64
+
+LAZY = 1 << 28
+"""Texts up to here get room for as many ids as they can have; longer ones as they need it [bytes].
+What is asked for and never written to costs nothing, as long as there is not too much of it."""
 
 
 @dataclass(frozen=True)
@@ -227,8 +231,8 @@ class Encoder:
     def _encode_long(self, workspace: Workspace, content: bytes | memoryview) -> NDArray[np.uint32]:
         size, count, place = len(content), 0, 0
         text = address_of_content(content)
-        # One id a byte always suffices, and is far too much for nearly every text.
-        room = size // 3 + SHORT_ROOM
+        # One id a byte always suffices. What is not written to takes no memory.
+        room = size + SPARE if size <= LAZY else size // 3 + SHORT_ROOM
         ids = np.empty(room, dtype=np.uint32)
         while place < size:
             to = address_of(ids) + 4 * count
