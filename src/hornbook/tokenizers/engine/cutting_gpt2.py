@@ -41,7 +41,7 @@ from hornbook.tokenizers.unicode_classes import (
     UPPER,
 )
 
-USUAL = 16
+USUAL = 20
 """A window has seldom more pre-tokens."""
 
 

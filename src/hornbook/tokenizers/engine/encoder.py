@@ -104,7 +104,7 @@ class Tables:
         left, right = byte_of[merges[of_bytes]].T
         byte_pairs[left << 8 | right] = 256 + np.flatnonzero(of_bytes)
         self._keep(fields.BYTE_PAIRS, byte_pairs)
-        bits = max(10, (2 * len(merges)).bit_length())
+        bits = max(10, (len(merges) * 5 // 4).bit_length() if 0 else len(merges).bit_length())
         pair_filter = np.zeros(1 << FILTER_BITS >> 6, dtype=np.uint64)
         self.block[fields.PAIR_FILTER] = address_of(pair_filter)
         while True:

@@ -25,6 +25,8 @@ around the border is merged again, and a longer one until it fits on both sides.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hornbook.kernels import inlined, kernel
@@ -33,16 +35,19 @@ from hornbook.tokenizers.engine.machine import (
     leading_zeros,
     load_i32,
     load_i64,
+    load_row_16,
+    load_row_32,
+    load_row_64,
     load_u8,
     load_u32,
     load_u64,
-    lowest_of_16,
-    lowest_of_64,
+    lowest_in,
     store_i32,
     store_i64,
     store_u32,
     store_u64,
     trailing_zeros,
+    with_number,
 )
 from hornbook.tokenizers.engine.workspace import (
     BYTE_IDS,
@@ -156,7 +161,6 @@ def merge_short(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     byte_ids, byte_pairs = field(workspace, BYTE_IDS), field(workspace, BYTE_PAIRS)
     ids = field(workspace, SCRATCH)
     made = ids + 4 * SHORT
-    lanes = 16 if size <= 16 else SHORT
     byte = np.int64(load_u8(text))
     for place in range(size - 1):
         following = np.int64(load_u8(text + place + 1))
@@ -165,37 +169,50 @@ def merge_short(workspace: Int, text: Int, size: Int, out: Int) -> Int:
         store_u32(made + 4 * place, np.uint32(pair << 6 | place))
         byte = following
     store_i32(ids + 4 * (size - 1), load_i32(byte_ids + 4 * byte))
+    lanes = 16 if size <= 16 else 32 if size <= 32 else SHORT
     for place in range(size - 1, lanes):
         store_u32(made + 4 * place, NOTHING)
+    if lanes == 16:
+        begins = merge_row(workspace, size, ids, load_row_16(made))
+    elif lanes == 32:
+        begins = merge_row(workspace, size, ids, load_row_32(made))
+    else:
+        begins = merge_row(workspace, size, ids, load_row_64(made))
+    count = np.int64(0)
+    while begins:
+        store_u32(out + 4 * count, load_u32(ids + 4 * trailing_zeros(begins)))
+        begins &= begins - np.uint64(1)
+        count += 1
+    return count
+
+
+@inlined
+def merge_row(workspace: Int, size: Int, ids: Int, made: Any) -> np.uint64:
+    """Merge the ids of ``size`` bytes, by a ``Row`` of what pairs make; return where ids begin."""
     one = np.uint64(1)
     begins = ~np.uint64(0) >> np.uint64(64 - size)
     while True:
-        lowest = lowest_of_16(made) if lanes == 16 else lowest_of_64(made)
+        lowest = lowest_in(made)
         new_id, place = lowest >> 6, lowest & 63
         if new_id >= NONE:
-            break
-        middle = trailing_zeros(begins & (~one << np.uint64(place)))
+            return begins
+        after = begins & (~one << np.uint64(place))
+        middle = trailing_zeros(after)
         begins &= ~(one << np.uint64(middle))
         store_i32(ids + 4 * place, np.int32(new_id))
-        store_u32(made + 4 * middle, NOTHING)
-        after = begins & (~one << np.uint64(place))
+        after &= after - one
         pair = NONE
         if after:
             right = np.int64(load_i32(ids + 4 * trailing_zeros(after)))
             pair = merged_pair(workspace, new_id, right)
-        store_u32(made + 4 * place, np.uint32(pair << 6 | place))
+        made = with_number(made, place, pair << 6 | place)
+        made = with_number(made, middle, np.int64(NOTHING))
         before = begins & ((one << np.uint64(place)) - one)
         if before:
             place = np.int64(63) - leading_zeros(before)
             left = np.int64(load_i32(ids + 4 * place))
             pair = merged_pair(workspace, left, new_id)
-            store_u32(made + 4 * place, np.uint32(pair << 6 | place))
-    count = np.int64(0)
-    while begins:
-        store_u32(out + 4 * count, load_u32(ids + 4 * trailing_zeros(begins)))
-        begins &= begins - one
-        count += 1
-    return count
+            made = with_number(made, place, pair << 6 | place)
 
 
 # The memory of ``merge_long``: how many nodes are in use, how many ids wait, the word of bits that

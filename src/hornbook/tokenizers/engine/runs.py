@@ -32,7 +32,7 @@ from hornbook.tokenizers.engine.machine import (
     trailing_zeros,
 )
 
-USUAL = 16
+USUAL = 20
 """A window has seldom more pre-tokens."""
 
 
