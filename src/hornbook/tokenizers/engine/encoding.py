@@ -45,7 +45,13 @@ from hornbook.tokenizers.engine.machine import (
     store_u64,
     widen_8,
 )
-from hornbook.tokenizers.engine.merging import SEGMENT, merge_any, merge_segments
+from hornbook.tokenizers.engine.merging import (
+    SEGMENT,
+    SHORT,
+    merge_any,
+    merge_segments,
+    merge_short,
+)
 from hornbook.tokenizers.engine.workspace import (
     ARENA,
     ARENA_SIZE,
@@ -314,7 +320,10 @@ def phrase_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) ->
         entry += 16
     else:
         entry = home
-    count = parts_ids(workspace, text, size, readable, out)
+    if size <= SHORT:
+        count = merge_short(workspace, text, size, out)
+    else:
+        count = parts_ids(workspace, text, size, readable, out)
     ids_end = 8 + (4 * count + 7) // 8 * 8
     record = new_record(workspace, ids_end + 8 + size)
     if record >= 0:
