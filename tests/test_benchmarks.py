@@ -1,4 +1,4 @@
-"""The tokenizer benchmark: it runs, it notices ids that differ, and its report can be repeated."""
+"""The benchmarks: they run, notice ids that differ, and write reports that can be repeated."""
 
 from __future__ import annotations
 
@@ -144,3 +144,13 @@ def test_a_folder_without_corpora_is_refused(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert f"{tmp_path} holds none of books.txt" in ended.stderr
+
+
+def test_the_benchmark_of_windows_runs_without_any_text() -> None:
+    command = [sys.executable, "benchmarks/windows.py", "--quick"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "kernels gather what NumPy gathers" in ended.stdout
+    for strategy in ("stream", "left_padded", "slide_through", "full", "first_full", "packed"):
+        assert f"| `{strategy}` |" in ended.stdout
+    assert "of the time spent waiting for data" in ended.stdout

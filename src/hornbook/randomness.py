@@ -3,7 +3,8 @@
 Nothing is remembered between draws, so nothing has to be saved to resume exactly. The
 streams that exist: ``init`` (weights), ``data`` (order of examples), ``split``,
 ``dropout`` (by step and micro-batch), ``evaluation`` (which windows are a fixed sample),
-``sampling`` (by sample), ``positions`` (where random position numbers begin).
+``sampling`` (by sample), ``positions`` (where random position numbers begin), ``packing``
+(which documents share a row).
 """
 
 from __future__ import annotations

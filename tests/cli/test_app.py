@@ -28,6 +28,9 @@ COMMANDS = [
     "tokenizer decode",
     "corpora",
     "corpora fetch",
+    "data",
+    "data show",
+    "data stats",
 ]
 HEAVY = {"torch", "numpy", "pydantic", "pyarrow", "numba", "rich", "safetensors", "matplotlib"}
 

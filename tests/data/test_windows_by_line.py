@@ -21,11 +21,11 @@ from hornbook.data import (
     TokenSequence,
     TrainingBatches,
 )
-from hornbook.data.batches import PADDING_SEGMENT, line_batch
+from hornbook.data.numpy_gathering import line_batch
 from hornbook.data.windows import LineStrategy
 from hornbook.data.windows_reference import END, PAD, START, Cell, counts, line_of, pairs
 from hornbook.errors import DataError
-from hornbook.targets import IGNORED_TARGET
+from hornbook.targets import IGNORED_TARGET, PADDING_SEGMENT
 
 STRATEGIES: tuple[LineStrategy, ...] = get_args(LineStrategy)
 IDS = {START: 60_001, END: 60_002, PAD: 60_003}

@@ -34,6 +34,24 @@ def test_words_and_mappings_say_the_same() -> None:
     assert resolve(preset="tiny", overrides=words) == resolve(preset="tiny", overrides=nested)
 
 
+def test_the_length_of_a_window_is_the_context_of_the_run(tmp_path: Path) -> None:
+    expected = resolve(preset="tiny", overrides=["context_length=48", "data.stride=8"])
+    file = tmp_path / "mine.toml"
+    file.write_text("[data]\ncontext_length = 48\nstride = 8\n")
+    assert resolve(preset="tiny", file=file) == expected
+    words = ["data.context_length=48", "data.stride=8"]
+    assert resolve(preset="tiny", overrides=words) == expected
+    assert resolve(preset="tiny", overrides=[*words, "context_length=48"]) == expected
+    nested = {"data": {"context_length": 48, "stride": 8}}
+    assert resolve(preset="tiny", overrides=nested) == expected
+    assert resolve(file=file, overrides=["data.context_length=9"]).context_length == 9
+    found = problems_of("data.context_length=64", "context_length=32", "seeed=3")
+    assert set(found) == {"data.context_length", "seeed"}
+    assert found["data.context_length"].value == "64"
+    assert "context_length, which is 32" in found["data.context_length"].message
+    assert set(problems_of("data.context_length=many")) == {"context_length"}
+
+
 def test_lists_are_words_or_toml() -> None:
     assert resolve(overrides=["corpus.files=a.txt"]).corpus.files == ("a.txt",)
     assert resolve(overrides=['corpus.files=["a.txt", "b"]']).corpus.files == ("a.txt", "b")

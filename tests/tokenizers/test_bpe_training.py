@@ -80,7 +80,7 @@ def test_real_texts(pattern: str, shared: Path) -> None:
 
 def test_arrays_grow_from_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every array begins hardly large enough, and comes back for more."""
-    from hornbook.tokenizers.engine import trainer
+    from hornbook.tokenizers.engine import trainer, training_state
 
     draw = random.Random(2)
     words = {"".join(draw.choices("abcdef", k=draw.randint(2, 30))).encode() for _ in range(800)}
@@ -91,20 +91,20 @@ def test_arrays_grow_from_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def tight(*arguments: Any) -> Any:
         training = laid_out(*arguments)
-        pairs = int(training.sizes[trainer.learning.PAIRS_USED])
-        places = int(training.sizes[trainer.learning.PLACES_USED])
-        return training._replace(
-            token_bytes=training.token_bytes[:260].copy(),
-            pair_tokens=training.pair_tokens[:pairs].copy(),
-            pair_counts=training.pair_counts[:pairs].copy(),
-            pair_places=training.pair_places[:pairs].copy(),
-            heap=training.heap[:pairs].copy(),
-            heap_counts=training.heap_counts[:pairs].copy(),
-            places=training.places[:places].copy(),
+        pairs = int(training.fields[training_state.PAIRS_USED])
+        places = int(training.fields[training_state.PLACES_USED])
+        return training_state.connected(
+            training._replace(
+                token_bytes=training.token_bytes[:260].copy(),
+                pairs=training.pairs[:pairs].copy(),
+                pair_places=training.pair_places[:pairs].copy(),
+                queue=training.queue[:pairs].copy(),
+                places=training.places[:places].copy(),
+            )
         )
 
-    def growing(training: Any) -> Any:
-        larger = with_room(training)
+    def growing(training: Any, best: int) -> Any:
+        larger = with_room(training, best)
         grown.update(
             name
             for name, before, after in zip(training._fields, training, larger, strict=True)
@@ -115,7 +115,7 @@ def test_arrays_grow_from_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "_laid_out", tight)
     monkeypatch.setattr(trainer, "_with_room", growing)
     assert by_kernels(counts, 600) == expected
-    assert grown >= {"token_bytes", "pair_tokens", "pair_counts", "pair_places", "heap", "places"}
+    assert grown >= {"token_bytes", "pairs", "pair_places", "queue", "places"}
 
 
 def test_tokens_that_grow_very_long() -> None:
@@ -123,6 +123,22 @@ def test_tokens_that_grow_very_long() -> None:
     merges = by_kernels(counts, 40)
     assert merges == bpe_reference.learn_merges(counts.to_mapping(), 40)
     assert len(BPETokenizer(merges).token_bytes(255 + len(merges))) > 4096  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("min_frequency", [1, 2, 7])
+def test_the_waiting_room_is_emptied_to_the_last(min_frequency: int) -> None:
+    """Counts over many powers of two, and merging until no pair is frequent enough."""
+    draw = random.Random(min_frequency)
+    mapping = {
+        "".join(draw.choices("abcd", weights=(8, 4, 2, 1), k=draw.randint(1, 9))).encode(): (
+            1 << draw.randint(0, 40)
+        )
+        for _ in range(300)
+    }
+    counts = PreTokenCounts.from_mapping(mapping, "gpt2")
+    merges = by_kernels(counts, 5000, min_frequency)
+    assert merges == bpe_reference.learn_merges(mapping, 5000, min_frequency)
+    assert len(merges) < 5000
 
 
 def test_nothing_to_learn() -> None:

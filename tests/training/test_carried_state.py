@@ -34,7 +34,7 @@ def file(run: hornbook.Run, name: str, step: int = -1) -> bytes:
 
 
 def measurements(run: hornbook.Run) -> list[dict[str, Any]]:
-    timed = {"seconds", "tokens_per_second"}
+    timed = {"seconds", "tokens_per_second", "waiting_for_data"}
     return [{k: v for k, v in line.items() if k not in timed} for line in run.metrics()]
 
 

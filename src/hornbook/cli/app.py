@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hornbook.cli import bundle, config, corpora, runs, sample, tokenizer, train
+from hornbook.cli import bundle, compare, config, corpora, data, runs, sample, tokenizer, train
 from hornbook.errors import HornbookError
 
 _MISTAKE = 2
@@ -90,6 +90,7 @@ def hornbook(
 
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("compare")(compare.compare)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
@@ -98,6 +99,7 @@ app.command("unpack")(bundle.unpack)
 app.command("config")(config.config)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(corpora.app, name="corpora")
+app.add_typer(data.app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

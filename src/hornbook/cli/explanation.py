@@ -5,11 +5,12 @@ What belongs together stands in one column: a character over its bytes, a token 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from hornbook.cli.columns import INDENT, set_columns
 from hornbook.cli.pieces import shown
 from hornbook.tokenizers.explanation import (
     ExplainedCharacter,
@@ -18,7 +19,6 @@ from hornbook.tokenizers.explanation import (
     Token,
 )
 
-INDENT = "  "
 REACH = 12
 """Tokens shown on each side of a merge; a longer pre-token is cut there."""
 TURNS = ("black on yellow", "black on cyan")
@@ -35,12 +35,12 @@ def explanation_lines(told: Explanation, width: int) -> Iterator[Text]:
     """
     size = sum(len(each.content) for each in told.characters)
     yield _heading(f"{_count(told.characters, 'character')}, {size:,} bytes of UTF-8")
-    yield from _columns([_spelled(each) for each in told.characters], width)
+    yield from set_columns([_spelled(each) for each in told.characters], width)
     yield from _names(told.characters)
     if told.piece_name != "character":
         yield _heading(f"{_count(told.pieces, told.piece_name)}, {told.cut}")
         parts = [(_turn(piece.text.encode("utf-8"), n),) for n, piece in enumerate(told.pieces)]
-        yield from _columns(parts, width, between="|")
+        yield from set_columns(parts, width, between="|")
     merged = [piece for piece in dict.fromkeys(told.pieces) if piece.merges]
     if merged:
         merges = _count([merge for piece in merged for merge in piece.merges], "merge")
@@ -53,7 +53,7 @@ def explanation_lines(told: Explanation, width: int) -> Iterator[Text]:
         (_turn(token.content, number), Text(str(token.token_id), FAINT))
         for number, token in enumerate(told.tokens)
     ]
-    yield from _columns(ids, width)
+    yield from set_columns(ids, width)
 
 
 def _spelled(each: ExplainedCharacter) -> tuple[Text, Text]:
@@ -104,42 +104,6 @@ def _state(contents: Sequence[bytes], made: Token | None, place: int) -> Text:
         else:
             line.append(shown(content))
     return line.append(" ..." if begin + len(part) < len(contents) else "")
-
-
-def _columns(columns: Iterable[tuple[Text, ...]], width: int, between: str = " ") -> Iterator[Text]:
-    """Set columns of lines side by side, and go on below where the screen ends.
-
-    >>> pairs = [(Text("ab"), Text("1")), (Text("c"), Text("234")), (Text("d"), Text("5"))]
-    >>> for line in _columns(pairs, width=9):
-    ...     print(repr(line.plain))
-    '  ab c'
-    '  1  234'
-    ''
-    '  d'
-    '  5'
-    """
-    rows: list[Text] = []
-    used = 0
-    for column in columns:
-        wide = max(line.cell_len for line in column)
-        if rows and used + len(between) + wide > width:
-            yield from map(_stripped, rows)
-            if len(rows) > 1:
-                yield Text()
-            rows = []
-        start = not rows
-        if start:
-            rows, used = [Text(INDENT) for _ in column], len(INDENT)
-        for row, line in zip(rows, column, strict=True):
-            row.append("" if start else between, FAINT).append_text(line)
-            row.append(" " * (wide - line.cell_len))
-        used += wide + (0 if start else len(between))
-    yield from map(_stripped, rows)
-
-
-def _stripped(line: Text) -> Text:
-    line.rstrip()
-    return line
 
 
 def _turn(content: bytes, number: int) -> Text:

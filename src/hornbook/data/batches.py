@@ -8,58 +8,21 @@ batch.tokens.shape, batch.targets.shape        # [16, context_length] each
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hornbook.data.batch import Batch
+from hornbook.data.gathering import Gathering
+from hornbook.data.numpy_gathering import stream_rows
 from hornbook.data.order import ExampleOrder
 from hornbook.data.positions import WINDOW_POSITIONS, Positions
 from hornbook.data.token_store import LineIds, TokenSequence
 from hornbook.data.windows import LineWindows, StreamWindows
 from hornbook.errors import DataError
 from hornbook.targets import IGNORED_TARGET
-
-PADDING_SEGMENT = -1
-"""The segment of padding before a line: a document of its own, so that no real token sees it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Inputs and what is to be predicted from them.
-
-    Attributes:
-        tokens: [batch, time] ``int64`` token ids.
-        targets: [batch, time] ``int64``, the token after each input, or ``IGNORED_TARGET``.
-        positions: [batch, time] ``int64``, or ``None`` for 0, 1, 2, … in every row.
-        segments: [batch, time] ``int64`` document numbers within a row, with padding as
-            ``PADDING_SEGMENT``; ``None`` where every token may see all before it.
-        real_targets: how many targets count.
-    """
-
-    tokens: torch.Tensor
-    targets: torch.Tensor
-    real_targets: int
-    positions: torch.Tensor | None = None
-    segments: torch.Tensor | None = None
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on ``device``; copies to an accelerator do not block."""
-        if device.type == "cpu":
-            return self
-
-        def move(tensor: torch.Tensor) -> torch.Tensor:
-            source = tensor.pin_memory() if device.type == "cuda" else tensor
-            return source.to(device, non_blocking=True)
-
-        return Batch(
-            move(self.tokens),
-            move(self.targets),
-            self.real_targets,
-            None if self.positions is None else move(self.positions),
-            None if self.segments is None else move(self.segments),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +35,7 @@ class TrainingBatches:
         order: in which order the examples come.
         positions: what position numbers mean.
         line_ids: the ids around a line; only read, and then needed, with windows by line.
+        gathering: who gathers.
     """
 
     sequence: TokenSequence
@@ -79,66 +43,24 @@ class TrainingBatches:
     order: ExampleOrder
     positions: Positions = WINDOW_POSITIONS
     line_ids: LineIds | None = None
+    gathering: Gathering = field(default_factory=Gathering, compare=False, repr=False)
 
     def batch(self, first_example: int, size: int) -> Batch:
         """Examples ``first_example`` up to ``first_example + size`` of the run."""
-        indices = self.order.examples(first_example, size)
+        windows, length = self.windows, self.windows.context_length
+        gather = self.gathering.by(size * length)
+        indices = gather.examples(self.order, first_example, size)
         places = np.arange(first_example, first_example + size, dtype=np.int64)
-        if isinstance(self.windows, LineWindows):
+        if isinstance(windows, LineWindows):
             assert self.line_ids is not None, "windows by line need the ids around a line"
-            return line_batch(
-                self.sequence, self.windows, indices, self.line_ids, self.positions, places
+            return gather.line_batch(
+                self.sequence, windows, indices, self.line_ids, self.positions, places
             )
-        starts, length = self.windows.starts(indices), self.windows.context_length
-        positions = self.positions.within_stream(
-            starts, places, length, self.sequence.document_ends
-        )
-        return _shifted(self.sequence.gather(starts, length + 1), positions=positions)
-
-
-def line_batch(
-    sequence: TokenSequence,
-    windows: LineWindows,
-    indices: NDArray[np.int64],
-    line_ids: LineIds,
-    positions: Positions,
-    examples: NDArray[np.int64],
-) -> Batch:
-    """Gather windows by line, with start tokens and padding around what the store holds.
-
-    A target counts where it and its input are both tokens of the line. Padding before a line is
-    a segment of its own. Padding behind a line needs none, since no token sees what comes later.
-
-    Args:
-        sequence: the tokens.
-        windows: which tokens make a window.
-        indices: [batch] the windows to gather.
-        line_ids: the ids that the store does not hold.
-        positions: what position numbers mean.
-        examples: [batch] the place of each example in the run.
-    """
-    at, length = windows.places(indices), windows.context_length
-    places = at.starts[:, None] + np.arange(length + 1, dtype=np.int64)
-    real = (places >= 0) & (places < at.lengths[:, None])
-    stored = np.where(real & (places > 0), at.origins[:, None] + places, 0)
-    tokens = np.where(real, sequence.take(stored), line_ids.pad)
-    tokens[places == 0] = line_ids.start
-    targets = np.where(real[:, :-1] & real[:, 1:], tokens[:, 1:], IGNORED_TARGET)
-    inputs = tokens[:, :-1].copy()
-    if not windows.shows_end:
-        inputs[places[:, :-1] == at.lengths[:, None] - 1] = line_ids.pad
-    numbers = segments = None
-    if positions.meaning != "window" or (at.starts < 0).any():
-        numbers = torch.from_numpy(positions.within_lines(at.starts, examples, length))
-    if (at.starts < 0).any():
-        segments = torch.from_numpy(np.where(places[:, :-1] < 0, PADDING_SEGMENT, 0))
-    return Batch(
-        torch.from_numpy(inputs),
-        torch.from_numpy(targets),
-        int((targets != IGNORED_TARGET).sum()),
-        numbers,
-        segments,
-    )
+        starts = windows.starts(indices)
+        inputs, targets = gather.stream_rows(self.sequence, starts, length)
+        ends = self.sequence.document_ends
+        numbers = self.positions.within_stream(starts, places, length, ends)
+        return _batch(inputs, targets, size * length, numbers)
 
 
 class EvaluationBatches:
@@ -196,26 +118,18 @@ class EvaluationBatches:
         length = self.context_length
         wanted = indices * length
         starts = np.minimum(wanted, len(self._sequence) - 1 - length)
-        tokens = self._sequence.gather(starts, length + 1)
-        already = (wanted - starts)[:, None] > np.arange(length)
-        positions = self._positions.within_stream(
-            starts, indices, length, self._sequence.document_ends
-        )
-        return _shifted(tokens, ignored=already, positions=positions)
+        inputs, targets = stream_rows(self._sequence, starts, length)
+        targets[(wanted - starts)[:, None] > np.arange(length)] = IGNORED_TARGET
+        ends = self._sequence.document_ends
+        numbers = self._positions.within_stream(starts, indices, length, ends)
+        return _batch(inputs, targets, int((targets != IGNORED_TARGET).sum()), numbers)
 
 
-def _shifted(
-    tokens: NDArray[np.int64],
-    *,
-    ignored: NDArray[np.bool_] | None = None,
-    positions: NDArray[np.int64] | None = None,
+def _batch(
+    inputs: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    real_targets: int,
+    positions: NDArray[np.int64] | None,
 ) -> Batch:
-    """[batch, time + 1] tokens into inputs and targets of [batch, time]."""
-    # Copies: the slices of a single row are contiguous already and would share memory, so
-    # that marking a target as ignored would overwrite an input.
-    inputs, targets = tokens[:, :-1].copy(), tokens[:, 1:].copy()
-    if ignored is not None:
-        targets[ignored] = IGNORED_TARGET
-    real = targets.size if ignored is None else int((targets != IGNORED_TARGET).sum())
     numbers = None if positions is None else torch.from_numpy(positions)
-    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), real, numbers)
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), real_targets, numbers)

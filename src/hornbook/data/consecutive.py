@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hornbook.data.batches import Batch
+from hornbook.data.batch import Batch
 from hornbook.data.token_store import TokenSequence
 from hornbook.data.windows import StreamWindows
 from hornbook.errors import DataError

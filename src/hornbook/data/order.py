@@ -9,7 +9,9 @@ to remember one number: how many examples were used.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from hornbook.randomness import stream_seed
 
 _ROUNDS = 4
-_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64 (Steele et al., 2014)
+FEISTEL_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64 (Steele et al., 2014)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,28 @@ class ExampleOrder:
         Returns:
             [number] ``int64``, each within 0 and ``count - 1``.
         """
-        places = np.arange(first, first + number, dtype=np.int64)
-        epochs = places // self.count
         result = np.empty(number, dtype=np.int64)
-        for epoch in np.unique(epochs):
-            inside = epochs == epoch
-            key = stream_seed(self.seed, "data", int(epoch))
-            result[inside] = permute(places[inside] % self.count, self.count, key)
+        for epoch, place, part in self.epochs(first, number):
+            places = np.arange(place, place + part.stop - part.start, dtype=np.int64)
+            result[part] = permute(places, self.count, self.key(epoch))
         return result
+
+    def key(self, epoch: int) -> int:
+        """What picks the permutation of an epoch."""
+        return stream_seed(self.seed, "data", epoch)
+
+    def epochs(self, first: int, number: int) -> Iterator[tuple[int, int, slice]]:
+        """Cut a stretch of the run where an epoch ends: epoch, place in it, part of the stretch.
+
+        >>> list(ExampleOrder(count=5, seed=1).epochs(3, 4))
+        [(0, 3, slice(0, 2, None)), (1, 0, slice(2, 4, None))]
+        """
+        done = 0
+        while done < number:
+            epoch, place = divmod(first + done, self.count)
+            stop = min(number, done + self.count - place)
+            yield epoch, place, slice(done, stop)
+            done = stop
 
 
 def permute(places: NDArray[np.int64], count: int, key: int) -> NDArray[np.int64]:
@@ -66,8 +82,7 @@ def permute(places: NDArray[np.int64], count: int, key: int) -> NDArray[np.int64
     >>> sorted(permute(np.arange(10), 10, key=3).tolist()) == list(range(10))
     True
     """
-    half_bits = max(1, ((count - 1).bit_length() + 1) // 2)
-    round_keys = [np.uint64(stream_seed(key, "round", number)) for number in range(_ROUNDS)]
+    half_bits, round_keys = feistel_network(count, key)
     values = places.astype(np.uint64)
     # Walking on from a value outside the range keeps the map one-to-one; the range is at
     # least a quarter of the network's domain, so four steps are expected at the worst.
@@ -78,8 +93,20 @@ def permute(places: NDArray[np.int64], count: int, key: int) -> NDArray[np.int64
     return values.astype(np.int64)
 
 
+@lru_cache(maxsize=16)
+def feistel_network(count: int, key: int) -> tuple[int, NDArray[np.uint64]]:
+    """Bits in each half of the network over at least ``count`` numbers, and a key for each round.
+
+    >>> feistel_network(1000, key=3)[0]
+    5
+    """
+    half_bits = max(1, ((count - 1).bit_length() + 1) // 2)
+    round_keys = [stream_seed(key, "round", number) for number in range(_ROUNDS)]
+    return half_bits, np.array(round_keys, dtype=np.uint64)
+
+
 def _feistel(
-    values: NDArray[np.uint64], half_bits: int, round_keys: list[np.uint64]
+    values: NDArray[np.uint64], half_bits: int, round_keys: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
     mask = np.uint64((1 << half_bits) - 1)
     shift = np.uint64(half_bits)
@@ -95,6 +122,6 @@ def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     >>> mixed_bits(np.array([0, 1], dtype=np.uint64)).tolist()
     [0, 6238072747940578789]
     """
-    for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
+    for shift, multiplier in zip((30, 27), FEISTEL_MULTIPLIERS, strict=True):
         values = (values ^ (values >> np.uint64(shift))) * np.uint64(multiplier)
     return values ^ (values >> np.uint64(31))

@@ -63,12 +63,20 @@ class Positions:
             [batch, length] ``int64``.
         """
         padding = np.maximum(-starts, 0)
-        if self.meaning == "line":
-            begins = np.clip(starts, 0, self.last_offset)
-        else:
-            begins = self._offsets(examples)
+        begins = self.begins(starts, examples)
         places = np.arange(length, dtype=np.int64) - padding[:, None]
         return begins[:, None] + np.maximum(places, 0)
+
+    def begins(self, starts: NDArray[np.int64], examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The position of the first real token of windows by line: [n] ``int64``.
+
+        Args:
+            starts: [n] place of each window's first input within its line.
+            examples: [n] place in the run of the example that each belongs to.
+        """
+        if self.meaning == "line":
+            return np.clip(starts, 0, self.last_offset)
+        return self._offsets(examples)
 
     def within_stream(
         self,
@@ -95,7 +103,7 @@ class Positions:
         if self.meaning == "window":
             return None
         if self.meaning == "random":
-            return self._offsets(examples)[:, None] + np.arange(length, dtype=np.int64)
+            return self.within_rows(examples, length)
         places = starts[:, None] + np.arange(length, dtype=np.int64)
         # Keys of another type would make NumPy copy all of ``line_ends`` to find one.
         lines = np.searchsorted(line_ends, places.astype(line_ends.dtype), side="right")
@@ -103,6 +111,15 @@ class Positions:
         # The start token, which the stream does not hold, has place 0 of its line.
         first = np.maximum(starts[:, None], begins) - begins + 1
         return np.minimum(first, self.last_offset) + (places - begins + 1 - first)
+
+    def within_rows(self, examples: NDArray[np.int64], length: int) -> NDArray[np.int64] | None:
+        """Positions that run through a row, whatever stands in it; not for places in the line.
+
+        Arguments and result are those of ``within_stream``.
+        """
+        if self.meaning == "window":
+            return None
+        return self._offsets(examples)[:, None] + np.arange(length, dtype=np.int64)
 
     def _offsets(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
         """[batch] the random offset of each example of the run; zeros unless random."""

@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from hornbook.data.packing import Packing
 from hornbook.data.positions import PositionMeaning
 from hornbook.errors import DataError, Problem
 from hornbook.settings import Settings
@@ -52,25 +53,55 @@ _LINES_AT_ONCE = 1 << 16
 class DataConfig(Settings):
     """How token ids become training examples."""
 
-    windows: Literal["stream", "left_padded", "slide_through", "full", "first_full"] = "stream"
-    """How the tokens are cut into examples. stream: all documents joined by the end token. The
-    others stay within one line, which is a document (see corpus.separate_by). left_padded: up to
-    every token of the line. slide_through: on until the line has left the window. full: only
-    full windows; a short line moves through the window. first_full: from the first full window
-    on; a short line is one example."""
+    windows: Literal["stream", "packed", "left_padded", "slide_through", "full", "first_full"] = (
+        "stream"
+    )
+    """How the tokens are cut into examples. stream: all documents joined by the end token. packed:
+    several documents in one row, none of which sees another. The others stay within one line,
+    which is a document (see corpus.separate_by). left_padded: up to every token of the line.
+    slide_through: on until the line has left the window. full: only full windows; a short line
+    moves through the window. first_full: from the first full window on; a short line is one
+    example."""
+
+    packing: Packing = "best_fit"
+    """How packed rows are filled. best_fit: documents are placed whole where they fit best, and
+    only those longer than a row are cut. split: documents are joined and cut where a row is full.
+    Only read with windows=packed."""
+
+    reset_positions: bool = True
+    """Whether positions begin anew with every document in a packed row; if not, they run through
+    the row. Only read with windows=packed."""
 
     stride: int = Field(default=0, ge=0)
     """How far one window starts after the one before; 0 means one context length for stream, so
-    that windows do not overlap, and 1 for the strategies by line [tokens]."""
+    that windows do not overlap, and 1 for the strategies by line. Packed rows have none
+    [tokens]."""
 
     positions: PositionMeaning = "window"
     """What the position of a token means. window: its place in the window, counted from the first
     real token. line: its place in the line, wherever the window stands. random: its place in the
     window plus an offset that is drawn for each example."""
 
+    def conflicts(self) -> Iterator[Problem]:
+        """Yield a problem for each setting that packed rows cannot follow."""
+        if self.windows == "packed" and self.stride:
+            yield Problem(
+                "stride",
+                "has no meaning with data.windows=packed, where every token is predicted once; use "
+                "0, or data.windows=stream",
+                str(self.stride),
+            )
+        if self.windows == "packed" and self.positions == "line" and not self.reset_positions:
+            yield Problem(
+                "reset_positions",
+                "contradicts data.positions=line, which numbers tokens by their place in the "
+                "document; use true, or data.positions=window or random",
+                "false",
+            )
+
     def conflicts_with_context(self, context_length: int) -> Iterator[Problem]:
         """Yield a problem when the stride would leave tokens out between windows."""
-        if self.stride > context_length:
+        if self.stride > context_length and self.windows != "packed":
             yield Problem(
                 "stride",
                 f"is larger than context_length ({context_length}), so the tokens between two "
@@ -80,7 +111,7 @@ class DataConfig(Settings):
 
     def stride_for(self, context_length: int) -> int:
         """The stride with 0 resolved."""
-        return self.stride or (context_length if self.windows == "stream" else 1)
+        return self.stride or (context_length if self.windows in ("stream", "packed") else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +201,9 @@ class LineWindows:
         stride: every so many-th window of a line is an example.
         strategy: how windows are cut.
 
+    Attributes:
+        cumulative: [lines] ``int64``, windows of each line and of all before it.
+
     Raises:
         DataError: when there is no line, or ``full`` finds no line that fills a window.
 
@@ -191,16 +225,16 @@ class LineWindows:
         self.context_length = context_length
         self.stride = stride
         self.strategy: LineStrategy = strategy
-        self._ends = line_ends
-        self._cumulative = np.empty(len(line_ends), dtype=np.int64)
+        self.line_ends = line_ends
+        self.cumulative = np.empty(len(line_ends), dtype=np.int64)
         total, longest = 0, 0
         # Piece by piece: arrays over all lines at once would need several times the index.
         for first in range(0, len(line_ends), _LINES_AT_ONCE):
             stop = min(first + _LINES_AT_ONCE, len(line_ends))
             _, lengths = self._lines(np.arange(first, stop, dtype=np.int64))
             _, counts = line_examples(strategy, lengths, context_length, stride)
-            self._cumulative[first:stop] = total + np.cumsum(counts)
-            total = int(self._cumulative[stop - 1])
+            self.cumulative[first:stop] = total + np.cumsum(counts)
+            total = int(self.cumulative[stop - 1])
             longest = max(longest, int(lengths.max()))
         if not total:
             raise DataError(
@@ -226,10 +260,10 @@ class LineWindows:
     @property
     def index_bytes(self) -> int:
         """Memory of the index [bytes]; the ends of the lines count, though they may be mapped."""
-        return self._cumulative.nbytes + self._ends.nbytes
+        return self.cumulative.nbytes + self.line_ends.nbytes
 
     def __len__(self) -> int:
-        return int(self._cumulative[-1])
+        return int(self.cumulative[-1])
 
     def __getitem__(self, index: int) -> Window:
         index = _checked(index, len(self))
@@ -239,8 +273,8 @@ class LineWindows:
 
     def places(self, indices: NDArray[np.int64]) -> LinePlaces:
         """Where the windows with these numbers stand ([batch] ``int64``, each below ``len``)."""
-        lines = np.searchsorted(self._cumulative, indices, side="right")
-        before = np.where(lines > 0, self._cumulative[lines - 1], 0)
+        lines = np.searchsorted(self.cumulative, indices, side="right")
+        before = np.where(lines > 0, self.cumulative[lines - 1], 0)
         origins, lengths = self._lines(lines)
         first, count = line_examples(self.strategy, lengths, self.context_length, 1)
         starts = first + np.minimum((indices - before) * self.stride, count - 1)
@@ -248,8 +282,8 @@ class LineWindows:
 
     def _lines(self, lines: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Origin and length of each of these lines; see ``LinePlaces``."""
-        ends = self._ends[lines].astype(np.int64)
-        begins = np.where(lines > 0, self._ends[lines - 1].astype(np.int64), 0)
+        ends = self.line_ends[lines].astype(np.int64)
+        begins = np.where(lines > 0, self.line_ends[lines - 1].astype(np.int64), 0)
         return begins - 1, ends - begins + 1
 
 

@@ -7,6 +7,10 @@ Read in this order: ``history`` (the numbers and samples that a run wrote down),
 (text of any script fitted into a box), ``layout`` (where on the picture each thing goes),
 ``loss_curve`` (the picture), ``page`` (the look of a page), ``report`` (what stands on it). They
 read a run and write nothing but these files. matplotlib is loaded when a picture is drawn.
+
+Windows are seen before a run exists: ``window_picture`` (a row of a batch as things to draw),
+``segment_colours``, ``svg`` (pieces of a picture that stands alone), ``window_svg`` (rows and masks
+made of them), ``window_counts`` (what an epoch of each strategy holds, by arithmetic).
 """
 
 from __future__ import annotations

@@ -2,20 +2,14 @@
 
 The same run gives the same bytes. Text stays text in an SVG, so that the reader's screen
 brings the letters of every script; only boxes and lines have fixed places (``layout``).
-This is the one file that loads matplotlib.
 """
 
 from __future__ import annotations
 
 import html
 import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
@@ -28,15 +22,21 @@ from hornbook.inspection import layout as at
 from hornbook.inspection.history import History, parameter_count, read_history, vocabulary
 from hornbook.inspection.layout import Card, Layout, lay_out
 from hornbook.inspection.lines import clean, shortened
+from hornbook.inspection.style import (
+    GRID,
+    MUTED,
+    PAPER,
+    SHARPNESS,
+    TRAINING,
+    UNSAID,
+    VALIDATION,
+    own_style,
+)
 from hornbook.runs.run import Run
 
-PAPER, CARD, GRID = "#fdfdfb", "#f3f4f7", "#e4e6ea"
-INK, MUTED = "#1d2530", "#626c7a"
-TRAINING, VALIDATION = "#8fb3d9", "#c8501e"
+CARD = "#f3f4f7"
 PINS = ("#6b5bb0", "#4c3d93", "#2f2370")
 """One hue from light to dark, as the model learns."""
-SHARPNESS = 200
-"""Dots per inch of a PNG."""
 
 
 def draw_loss_curve(run: Run, path: Path) -> None:
@@ -89,34 +89,10 @@ def _drawn(run: Run, story: History, form: str) -> bytes:
             f"{run.path} has no loss to draw yet; train it with: hornbook train --resume {run.path}"
         )
     buffer = io.BytesIO()
-    with _own_style():
+    with own_style():
         figure = _figure(run, story)
-        names = ("Creator", "Date", "Format", "Type") if form == "svg" else ("Software",)
-        unsaid: dict[str, Any] = dict.fromkeys(names)
-        figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=unsaid)
+        figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=UNSAID[form])
     return buffer.getvalue()
-
-
-@contextmanager
-def _own_style() -> Iterator[None]:
-    """matplotlib's own defaults with ours over them, whatever its user has set; then back."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # Letters that the fonts here lack: the reader's screen has them, or shows a box.
-        warnings.filterwarnings("ignore", message=r"(?s).*(Glyph|font).*")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            {
-                "svg.fonttype": "none",
-                "svg.hashsalt": "hornbook",
-                "font.family": "sans-serif",
-                "font.sans-serif": ["DejaVu Sans", "Verdana"],
-                "font.monospace": ["DejaVu Sans Mono", "Menlo", "Consolas"],
-                "text.color": INK,
-                "text.parse_math": False,
-                "axes.unicode_minus": False,
-            }
-        )
-        yield
 
 
 def _figure(run: Run, story: History) -> Figure:

@@ -3,12 +3,16 @@
 Scaled dot-product attention with several heads (Vaswani et al., 2017), run by PyTorch's
 fused kernel. With fewer heads for keys and values than for queries (``kv_heads``), groups of
 query heads share one (Ainslie et al., 2023, "GQA"), and the cache shrinks by that factor.
+
+Which token may see which is not decided here: that is the same in all layers, so ``attend``
+comes from outside, made once a batch (``attention_paths``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from hornbook.models.kv_cache import KVCache
@@ -17,9 +21,13 @@ from hornbook.models.positions import rotate
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines for the tokens at hand; see ``positions.rotate`` for the shapes."""
 
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+"""Queries [batch, heads, time, head_size], keys and values [batch, kv_heads, keys, head_size] and
+the share of attention weights to zero, to what each query takes, shaped as the queries."""
+
 
 class Attention(nn.Module):
-    """Causal self-attention: [batch, time, d_model] to the same shape.
+    """Self-attention: [batch, time, d_model] to the same shape.
 
     Args:
         d_model: width of a token's vector.
@@ -57,7 +65,7 @@ class Attention(nn.Module):
         x: torch.Tensor,
         *,
         rotation: Rotation | None,
-        mask: torch.Tensor | None,
+        attend: Attend,
         cache: KVCache | None,
         layer: int,
     ) -> torch.Tensor:
@@ -66,8 +74,7 @@ class Attention(nn.Module):
         Args:
             x: [batch, time, d_model].
             rotation: turns queries and keys to their positions; ``None`` without rotary.
-            mask: bool, True where a query (row) may see a key (column), broadcast to
-                [batch, heads, time, keys]; ``None`` is plainly causal.
+            attend: lets each query look at the keys that it may see.
             cache: earlier tokens' keys and values; this call's are written behind them.
             layer: this layer's place in the cache.
 
@@ -84,16 +91,6 @@ class Attention(nn.Module):
             query, key = rotate(query, *rotation), rotate(key, *rotation)
         if cache is not None:
             key, value = cache.extend(layer, key, value)
-        attended = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=self.attention_dropout if self.training else 0.0,
-            # The fused kernel aligns its own causal mask at the top left, which is right
-            # only for queries that start with the keys; a lone new token sees everything.
-            is_causal=mask is None and time > 1,
-            enable_gqa=self.kv_heads != self.heads,
-        )
+        attended = attend(query, key, value, self.attention_dropout if self.training else 0.0)
         joined = attended.transpose(1, 2).reshape(batch, time, d_model)
         return self.output_dropout(self.output(joined))

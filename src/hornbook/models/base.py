@@ -63,10 +63,11 @@ class LanguageModel(nn.Module, ABC):
             positions: [batch, time] ``int64`` place of each token; ``None`` counts on from
                 the state.
             segments: [batch, time] ``int64`` number of the document that each token belongs
-                to; tokens of different documents do not see each other. Padding has a number
-                of its own, so no token sees it. ``None`` is one document a row. Not together
-                with a state, unless ``carries_state``: then the first segment of each row goes
-                on from it.
+                to; tokens of different documents do not see each other. A document stands in one
+                stretch of its row. Padding is ``PADDING_SEGMENT``, and no token sees it; what
+                stands there in the result means nothing. ``None`` is one document a row. Not
+                together with a state, unless ``carries_state``: then the first segment of each
+                row goes on from it.
 
         Returns:
             the features [batch, time, width] and the state after these tokens.

@@ -25,10 +25,20 @@ from pydantic import Field
 from torch import nn
 
 from hornbook.errors import Problem
-from hornbook.models.attention import Attention, Rotation
+from hornbook.models.attention import Attend, Attention, Rotation
+from hornbook.models.attention_paths import (
+    AttentionPath,
+    attention_path,
+    can_compile,
+    causal_attention,
+    masked_attention,
+)
 from hornbook.models.base import LanguageModel, State
+from hornbook.models.block_attention import block_attention
+from hornbook.models.document_layout import DocumentLayout
 from hornbook.models.feedforward import FeedForward, FeedForwardKind, default_d_ff
 from hornbook.models.kv_cache import KVCache
+from hornbook.models.masks import sawtooth
 from hornbook.models.norms import NormKind, build_norm
 from hornbook.models.positions import rotary_table
 from hornbook.settings import Settings
@@ -154,13 +164,13 @@ class Block(nn.Module):
         x: torch.Tensor,
         *,
         rotation: Rotation | None,
-        mask: torch.Tensor | None,
+        attend: Attend,
         cache: KVCache | None,
         layer: int,
     ) -> torch.Tensor:
         """[batch, time, d_model] to the same shape; the arguments are ``Attention``'s."""
         x = x + self.attention(
-            self.attention_norm(x), rotation=rotation, mask=mask, cache=cache, layer=layer
+            self.attention_norm(x), rotation=rotation, attend=attend, cache=cache, layer=layer
         )
         return x + self.feedforward(self.feedforward_norm(x))
 
@@ -215,22 +225,20 @@ class Transformer(LanguageModel):
         seen = cache.length if cache is not None else 0
         assert seen + time <= self.capacity, f"{seen + time} tokens, capacity {self.capacity}"
         assert segments is None or cache is None, "segments are for training, not with a state"
-        mask = self._mask(seen, time, segments)
-        x = self.token_embedding(tokens)
-        rotation = None
-        if self.position_embedding is not None:
-            table = self.position_embedding.weight
-            x = x + (table[seen : seen + time] if positions is None else table[positions])
-        elif positions is None:
-            rotation = self.cosines[seen : seen + time], self.sines[seen : seen + time]
-        else:
-            rotation = self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1)
-        x = self.embedding_dropout(x)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, rotation=rotation, mask=mask, cache=cache, layer=layer)
+        on_cpu = tokens.device.type == "cpu"
+        layout = DocumentLayout.of(segments) if segments is not None and on_cpu else None
+        path = self._path(tokens, segments, layout)
+        if path == "documents":
+            assert layout is not None
+            if positions is None:
+                positions = torch.arange(time).expand_as(tokens)
+            laid_out = layout.lay_out(tokens), layout.lay_out(positions)
+            return layout.put_back(self._run(*laid_out, layout.attend)), None
+        attend = self._attend(path, seen, time, segments)
+        x = self._run(tokens, positions, attend, cache)
         if cache is not None:
             cache.advance(time)
-        return self.final_norm(x), cache
+        return x, cache
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """[..., d_model] to [..., vocab_size] logits."""
@@ -264,14 +272,55 @@ class Transformer(LanguageModel):
                 deviation = residual if writes else WEIGHT_DEVIATION
                 nn.init.normal_(parameter, std=deviation, generator=generator)
 
-    def _mask(self, seen: int, time: int, segments: torch.Tensor | None) -> torch.Tensor | None:
-        """What each token may see; one mask for all layers and heads, ``None`` if plain."""
+    def _path(
+        self, tokens: torch.Tensor, segments: torch.Tensor | None, layout: DocumentLayout | None
+    ) -> AttentionPath:
+        """Which way a batch takes; see ``attention_paths``."""
+        return attention_path(
+            device=tokens.device.type,
+            segmented=segments is not None,
+            time=tokens.shape[1],
+            head_size=self.config.head_size,
+            filled=1.0 if layout is None else layout.filled,
+            attention_dropout=self.config.attention_dropout if self.training else 0.0,
+            can_compile=can_compile(),
+        )
+
+    def _attend(
+        self, path: AttentionPath, seen: int, time: int, segments: torch.Tensor | None
+    ) -> Attend:
+        """What each token may see; made once, for all layers and heads."""
         if segments is not None:
-            same = segments[:, None, :, None] == segments[:, None, None, :]
-            return same & self.allowed[:time, :time]
+            if path == "blocks":
+                return block_attention(segments)
+            return masked_attention(sawtooth(segments)[:, None])
         if seen and time > 1:
-            return self.allowed[seen : seen + time, : seen + time]
-        return None
+            return masked_attention(self.allowed[seen : seen + time, : seen + time])
+        return causal_attention
+
+    def _run(
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor | None,
+        attend: Attend,
+        cache: KVCache | None = None,
+    ) -> torch.Tensor:
+        """Embedding, all blocks and the last norm: [batch, time] to [batch, time, d_model]."""
+        time = tokens.shape[1]
+        seen = cache.length if cache is not None else 0
+        x = self.token_embedding(tokens)
+        rotation = None
+        if self.position_embedding is not None:
+            table = self.position_embedding.weight
+            x = x + (table[seen : seen + time] if positions is None else table[positions])
+        elif positions is None:
+            rotation = self.cosines[seen : seen + time], self.sines[seen : seen + time]
+        else:
+            rotation = self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1)
+        x = self.embedding_dropout(x)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, rotation=rotation, attend=attend, cache=cache, layer=layer)
+        return self.final_norm(x)
 
 
 def _listed(numbers: list[int]) -> str:

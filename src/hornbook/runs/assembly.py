@@ -16,6 +16,8 @@ from hornbook.data import (
     ExampleOrder,
     LineIds,
     LineWindows,
+    PackedBatches,
+    PackedWindows,
     Positions,
     StreamWindows,
     TokenStore,
@@ -46,7 +48,7 @@ class Batches:
         evaluation: the validation windows, or ``None`` without a validation side.
     """
 
-    training: TrainingBatches | ConsecutiveBatches
+    training: TrainingBatches | ConsecutiveBatches | PackedBatches
     evaluation: EvaluationBatches | None
 
     @property
@@ -147,12 +149,7 @@ def make_batches(config: RunConfig, store: TokenStore) -> Batches:
     Raises:
         DataError: when a side is too short for a single window.
     """
-    length, strategy = config.context_length, config.data.windows
-    if strategy == "stream":
-        windows = StreamWindows(len(store.training), length, config.stride)
-    else:
-        windows = LineWindows(store.training.document_ends, length, config.stride, strategy)
-    order = ExampleOrder(len(windows), config.seed)
+    length = config.context_length
     positions = Positions(
         config.data.positions,
         last_offset=config.position_count - length,
@@ -167,12 +164,30 @@ def make_batches(config: RunConfig, store: TokenStore) -> Batches:
             seed=stream_seed(config.seed, "evaluation"),
             positions=positions,
         )
+    return Batches(_training_batches(config, store, positions), evaluation)
+
+
+def _training_batches(
+    config: RunConfig, store: TokenStore, positions: Positions
+) -> TrainingBatches | ConsecutiveBatches | PackedBatches:
+    sequence, seed = store.training, config.seed
+    length, strategy = config.context_length, config.data.windows
+    if strategy == "packed":
+        assert store.line_ids is not None, "packed rows need the id of padding"
+        windows = PackedWindows(sequence.document_ends, length, config.data.packing, seed)
+        order = ExampleOrder(len(windows), seed)
+        reset = config.data.reset_positions
+        return PackedBatches(sequence, windows, order, store.line_ids.pad, positions, reset)
+    if strategy == "stream":
+        windows = StreamWindows(len(sequence), length, config.stride)
+    else:
+        windows = LineWindows(sequence.document_ends, length, config.stride, strategy)
     if config.training.carry_state:
         assert isinstance(windows, StreamWindows), "other windows are refused with the settings"
-        rows = ConsecutiveOrder(len(windows), config.training.batch_size, config.seed)
-        return Batches(ConsecutiveBatches(store.training, windows, rows), evaluation)
-    training = TrainingBatches(store.training, windows, order, positions, store.line_ids)
-    return Batches(training, evaluation)
+        rows = ConsecutiveOrder(len(windows), config.training.batch_size, seed)
+        return ConsecutiveBatches(sequence, windows, rows)
+    order = ExampleOrder(len(windows), seed)
+    return TrainingBatches(sequence, windows, order, positions, store.line_ids)
 
 
 def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:

@@ -49,6 +49,7 @@ class TrainingState:
         running_loss: sum of losses since the last line of metrics [nats].
         running_tokens: real targets in that sum.
         running_seconds: seconds of training since the last line of metrics.
+        running_waiting: seconds among them in which a step waited for its data.
     """
 
     step: int = 0
@@ -59,6 +60,7 @@ class TrainingState:
     running_loss: float = 0.0
     running_tokens: int = 0
     running_seconds: float = 0.0
+    running_waiting: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from hornbook.runs.config import RunConfig
 
 Layer = dict[str, Any]
 """Settings as nested dictionaries, one level a room."""
+OTHER_NAMES = {"data.context_length": "context_length"}
+"""Names by which a setting may also be given: windows have a length, though the run holds it."""
 Overrides = Sequence[str] | Mapping[str, Any]
 """``key=value`` words, or a mapping of keys (dotted or nested) to values."""
 
@@ -83,6 +85,7 @@ def resolve(
     layers.append(_override_layer(overrides))
     merged: Layer = base.model_dump() if base is not None else _default_kinds()
     for layer in layers:
+        _use_names_of_fields(layer)
         _merge(merged, layer)
     return check(merged)
 
@@ -229,6 +232,23 @@ def _listed(key: str, value: str) -> Any:
     return (value,) if value else ()
 
 
+def _use_names_of_fields(layer: Layer) -> None:
+    """Turn another name of a setting into its own, in place; two that differ are left to be told.
+
+    >>> layer = {"data": {"context_length": "32", "stride": "8"}}
+    >>> _use_names_of_fields(layer)
+    >>> layer
+    {'data': {'stride': '8'}, 'context_length': '32'}
+    """
+    for other, key in OTHER_NAMES.items():
+        room, _, name = other.partition(".")
+        inside = layer.get(room)
+        if not isinstance(inside, dict) or name not in inside:
+            continue
+        if str(layer.setdefault(key, inside[name])) == str(inside[name]):
+            del inside[name]
+
+
 def _merge(under: Layer, over: Layer) -> None:
     """Lay ``over`` onto ``under`` in place."""
     for key, value in over.items():
@@ -277,6 +297,10 @@ def _problem(path: list[str], details: ErrorDetails, settings: Layer) -> Problem
             room = path[0]
             kind = settings[room].get("kind")
             return Problem(key, f"is no setting of {room}.kind={kind}.", shown)
+        if key in OTHER_NAMES:
+            own = OTHER_NAMES[key]
+            message = f"is another name of {own}, which is {settings.get(own)} here; give one."
+            return Problem(key, message, shown)
         return Problem(key, "there is no such setting.", shown, nearest_key(key, valid))
     if details["type"].startswith("union_tag"):
         field = RunConfig.model_fields[path[0]]

@@ -130,15 +130,18 @@ class _Facts:
             raise TokenizerError(
                 "a corpus is several texts, not one: pass a list of documents, such as [text]"
             )
-        names = [re.escape(name.encode("utf-8")) for name in special_tokens]
-        special = re.compile(b"|".join(names)) if names else None
+        names = [name.encode("utf-8") for name in special_tokens]
+        special = re.compile(b"|".join(map(re.escape, names)))
         for number, text in enumerate(texts):
             content = content_of(text, f"text {number} of the corpus")
             if content:
                 self.texts += 1
                 self.text_bytes += len(content)
-                parts = special.split(content) if special else [content]
-                yield from filter(None, parts)
+                # Looking for each name by itself takes a quarter of the time, and no copy.
+                if any(name in content for name in names):
+                    yield from filter(None, special.split(content))
+                else:
+                    yield content
 
 
 _Counted = tuple[np.ndarray, np.ndarray, np.ndarray]

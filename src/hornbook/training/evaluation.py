@@ -9,11 +9,13 @@ text and are left out of it, on both sides of the fraction.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
-from hornbook.data import EvaluationBatches
+from hornbook.data import Batch
 from hornbook.models import LanguageModel
 from hornbook.optimization import loss_per_token
 from hornbook.targets import IGNORED_TARGET
@@ -39,9 +41,23 @@ class Evaluation:
     bytes: int
 
 
+class ValidationWindows(Protocol):
+    """What a model can be measured on: ``EvaluationBatches``, ``LinesAlone`` or ``RunningText``.
+
+    Attributes:
+        context_length: tokens in each window's inputs.
+    """
+
+    context_length: int
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """The windows in order, ``size`` at a time (the last batch may be smaller)."""
+        ...
+
+
 @torch.inference_mode()
 def evaluate(
-    model: LanguageModel, batches: EvaluationBatches, byte_lengths: torch.Tensor
+    model: LanguageModel, batches: ValidationWindows, byte_lengths: torch.Tensor
 ) -> Evaluation:
     """Measure ``model`` on ``batches``; it is left in the mode it was in.
 
@@ -57,11 +73,17 @@ def evaluate(
     nats, text_nats, tokens, text_bytes = 0.0, 0.0, 0, 0
     for batch in batches.batches(min(rows, 64)):
         moved = batch.to(model.device)
-        logits, _ = model(moved.tokens, positions=moved.positions, segments=moved.segments)
+        features, _ = model.hidden(moved.tokens, positions=moved.positions, segments=moved.segments)
+        targets = batch.targets
+        if 2 * batch.real_targets < targets.numel():
+            # Windows that count their last target alone need no logits for the others.
+            rows_at, columns_at = (targets != IGNORED_TARGET).nonzero(as_tuple=True)
+            features = features[rows_at.to(features.device), columns_at.to(features.device)]
+            targets = targets[rows_at, columns_at]
         # Sums are made on the CPU: in float64, which not every accelerator has.
-        losses = loss_per_token(logits, moved.targets).cpu().double()
-        real = batch.targets != IGNORED_TARGET
-        lengths = torch.where(real, byte_lengths[batch.targets.clamp(min=0)], 0)
+        losses = loss_per_token(model.head(features), targets.to(features.device)).cpu().double()
+        real = targets != IGNORED_TARGET
+        lengths = torch.where(real, byte_lengths[targets.clamp(min=0)], 0)
         nats += losses.sum().item()
         text_nats += losses[lengths > 0].sum().item()
         tokens += batch.real_targets

@@ -12,12 +12,15 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from hornbook.data import Batch
 from hornbook.data.consecutive import ConsecutiveBatches
+from hornbook.data.loader import BatchLoader
 from hornbook.errors import TrainingStopped
 from hornbook.generation import generate
 from hornbook.listener import Listener
@@ -116,12 +119,21 @@ class TrainingLoop:
         if self.plan.carry_state:
             self._carried = self._first_carried(newest)
         self.listener.training_began(self.state.step, self.last_step)
-        with Interruption() as interruption:
+        with Interruption() as interruption, BatchLoader(self._steps(), self.device) as loader:
             while self.state.step < self.last_step and interruption.requested is None:
-                self._one_step(optimizer)
+                self._one_step(optimizer, loader)
             if self._saved_step != self.state.step:
                 self._save(optimizer)
         return Outcome(self.state.step, interruption.requested)
+
+    def _steps(self) -> Iterator[list[Batch]]:
+        """The micro-batches of every step that is left."""
+        plan, first = self.plan, self.state.examples_seen
+        for _ in range(self.state.step, self.last_step):
+            yield list(
+                micro_batches(self.batches.training, first, plan.batch_size, plan.micro_batch_size)
+            )
+            first += plan.batch_size
 
     def _first_carried(self, newest: Checkpoint | None) -> CarriedState:
         """The state that the newest checkpoint holds, or that of rows which have read nothing."""
@@ -160,13 +172,14 @@ class TrainingLoop:
         self._save(None)
         return Outcome(1)
 
-    def _one_step(self, optimizer: torch.optim.Optimizer) -> None:
-        began = time.perf_counter()
+    def _one_step(self, optimizer: torch.optim.Optimizer, loader: BatchLoader) -> None:
+        began, waited = time.perf_counter(), loader.waited
+        parts = loader.next_step()
         state, plan = self.state, self.plan
         rate = learning_rate_at(
             state.step, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
         )
-        result = self._apply(optimizer, rate)
+        result = self._apply(optimizer, rate, parts)
         self._carried = result.carried
         seconds = time.perf_counter() - began
         self.state = state = replace(
@@ -178,6 +191,7 @@ class TrainingLoop:
             running_loss=state.running_loss + result.loss * result.tokens,
             running_tokens=state.running_tokens + result.tokens,
             running_seconds=state.running_seconds + seconds,
+            running_waiting=state.running_waiting + loader.waited - waited,
         )
         self.listener.stepped(state.step, result.loss, result.tokens)
         improved = self._measure_if_due(rate, result)
@@ -186,16 +200,15 @@ class TrainingLoop:
         if improved or self._due(plan.checkpoint_every):
             self._save(optimizer)
 
-    def _apply(self, optimizer: torch.optim.Optimizer, rate: float) -> StepResult:
+    def _apply(
+        self, optimizer: torch.optim.Optimizer, rate: float, parts: list[Batch]
+    ) -> StepResult:
         state, plan = self.state, self.plan
-        parts = micro_batches(
-            self.batches.training, state.examples_seen, plan.batch_size, plan.micro_batch_size
-        )
         try:
             return training_step(
                 self.model,
                 optimizer,
-                [part.to(self.device) for part in parts],
+                parts,
                 learning_rate=rate,
                 gradient_clip=plan.gradient_clip,
                 dropout_seed=stream_seed(self.config.seed, "dropout", state.step),
@@ -247,8 +260,11 @@ class TrainingLoop:
             "learning_rate": rate,
             "gradient_norm": result.gradient_norm,
             "tokens_per_second": state.running_tokens / max(state.running_seconds, 1e-9),
+            "waiting_for_data": state.running_waiting / max(state.running_seconds, 1e-9),
         }
-        self.state = replace(state, running_loss=0.0, running_tokens=0, running_seconds=0.0)
+        self.state = replace(
+            state, running_loss=0.0, running_tokens=0, running_seconds=0.0, running_waiting=0.0
+        )
         return self._measure(entry, evaluating=evaluating)
 
     def _measure(self, entry: dict[str, Any], *, evaluating: bool) -> bool:

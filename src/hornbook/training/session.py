@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from hornbook.corpora import CorpusSplit
-from hornbook.data import TokenStore
+from hornbook.data import PackedBatches, TokenStore
 from hornbook.durable import durable_folder, file_checksum, remove_unfinished
 from hornbook.errors import ConfigError, HornbookError, Problem, RunError
 from hornbook.inspection import write_report
@@ -120,6 +120,8 @@ def make_loop(
         RunError: when the model does not fit into memory, or no checkpoint is whole.
     """
     batches = make_batches(config, store)
+    if isinstance(batches.training, PackedBatches):
+        listener.notice(batches.training.windows.summary)
     tokenizer = folder.read_tokenizer()
     if config.sampling.top_k > tokenizer.vocab_size:
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"

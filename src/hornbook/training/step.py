@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hornbook.data import Batch, TrainingBatches
+from hornbook.data import Batch, PackedBatches, TrainingBatches
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.models import CarriedState, LanguageModel
 from hornbook.optimization import cross_entropy_sum
@@ -104,7 +104,10 @@ def training_step(
 
 
 def micro_batches(
-    batches: TrainingBatches | ConsecutiveBatches, first_example: int, size: int, micro_size: int
+    batches: TrainingBatches | ConsecutiveBatches | PackedBatches,
+    first_example: int,
+    size: int,
+    micro_size: int,
 ) -> Iterator[Batch]:
     """The ``size`` examples from ``first_example`` on, ``micro_size`` at a time (0: all)."""
     step = micro_size or size

@@ -11,6 +11,8 @@
     encoding        from text to ids, from cache hit to merge
     encoder         all of it behind one object
     counting        how often each pre-token occurs
+    training_state  what is known between two merges
+    pair_queue      which pair is merged next
     learning        merges from counts
     decoding        from ids to bytes
 

@@ -31,6 +31,7 @@ class Counter:
         self._max_memory = max_memory
         self.dropped = 0
         self._ends = np.empty(fields.ENDS_ROOM + 8, dtype=np.int64)
+        self._keys = np.empty((fields.ENDS_ROOM, 3), dtype=np.uint64)
         self._masks = byte_masks()
         self._make(WORD_BITS, PHRASE_BITS, ARENA_BYTES)
 
@@ -45,7 +46,7 @@ class Counter:
         stops = np.cumsum([len(content) for content in contents], dtype=np.int64)
         text = address_of_content(joined)
         self._block[fields.PLACE] = self._block[fields.TEXT] = 0
-        while not count(self._block, self._pattern, text, stops, len(joined)):
+        while not count(self._address, self._pattern, text, stops, len(joined)):
             self._grow(int(self._block[fields.NEEDED]))
 
     def merge(self, other: Counter) -> None:
@@ -56,7 +57,7 @@ class Counter:
             int(used[fields.PHRASES_USED]),
             int(used[fields.ARENA_USED]),
         )
-        add_all(self._block, other._block, 1)
+        add_all(self._address, other._address, 1)
         self.dropped += other.dropped
 
     def counted(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
@@ -65,9 +66,9 @@ class Counter:
         They come in no particular order.
         """
         distinct = int(self._block[fields.WORDS_USED] + self._block[fields.PHRASES_USED])
-        content = np.empty(content_size(self._block), dtype=np.uint8)
+        content = np.empty(content_size(self._address), dtype=np.uint8)
         ends, counts = (np.empty(distinct, dtype=np.int64) for _ in range(2))
-        write_out(self._block, content, ends, counts)
+        write_out(self._address, content, ends, counts)
         return content, ends, counts
 
     def _make(self, word_bits: int, phrase_bits: int, arena: int) -> None:
@@ -76,9 +77,11 @@ class Counter:
         self._phrases = np.zeros(ENTRY << phrase_bits, dtype=np.uint8)
         self._arena = np.empty(arena + 16, dtype=np.uint8)
         self._block = np.zeros(fields.FIELDS, dtype=np.int64)
+        self._address = address_of(self._block)
         for field, array in (
             (fields.CLASSES, class_table()),
             (fields.ENDS, self._ends),
+            (fields.KEYS, self._keys),
             (fields.BYTE_MASKS, self._masks),
             (fields.WORDS, self._words),
             (fields.PHRASES, self._phrases),
@@ -111,7 +114,7 @@ class Counter:
         """Move what occurs often enough into new tables, and go on where counting stood."""
         old = self._block, self._words, self._phrases, self._arena
         self._make(word_bits, phrase_bits, arena)
-        self.dropped += int(add_all(self._block, old[0], at_least))
+        self.dropped += int(add_all(self._address, address_of(old[0]), at_least))
         self._block[[fields.PLACE, fields.TEXT]] = old[0][[fields.PLACE, fields.TEXT]]
 
     def _drop_rarest(self) -> None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from hornbook.errors import TokenizerError
 from hornbook.listener import SILENT, Listener
-from hornbook.tokenizers.engine import learning
-from hornbook.tokenizers.engine.learning import Training
+from hornbook.tokenizers.engine import learning, training_state
+from hornbook.tokenizers.engine.machine import address_of
+from hornbook.tokenizers.engine.training_state import Training, connected
 
 MERGES_AT_ONCE = 512
 """Between two looks at the clock and the keyboard; the first merges are slower."""
@@ -57,22 +58,23 @@ def learn_merges(
             "max_memory, which forgets the rarest"
         )
     training = _laid_out(content, ends, counts, merge_count, min_frequency)
-    block = learning.addresses(training)
+    fields = training.fields
     done, goes_on = 0, True
     try:
         with listener.progress("merging", total=merge_count, unit="merges") as progress:
             while goes_on and done < merge_count:
                 step = MERGES_AT_FIRST if done < MERGES_AT_ONCE else MERGES_AT_ONCE
                 wanted = min(done + step, merge_count)
-                goes_on = learning.learn(block, wanted, min_frequency)
-                learned = int(training.sizes[learning.MERGES])
+                best = int(learning.learn(address_of(fields), wanted, min_frequency))
+                learned = int(fields[training_state.MERGED])
                 progress.advance(learned - done)
-                if goes_on and learned < wanted:
-                    training = _with_room(training)
-                    block = learning.addresses(training)
                 done = learned
+                if best >= 0:
+                    training = _with_room(training, best)
+                else:
+                    goes_on = learned == wanted
     except KeyboardInterrupt:
-        stopped(training.merges[: training.sizes[learning.MERGES]].copy())
+        stopped(training.merges[: fields[training_state.MERGED]].copy())
         raise
     return training.merges[:done].copy()
 
@@ -85,86 +87,73 @@ def _laid_out(
     min_frequency: int,
 ) -> Training:
     """Return the state before the first merge."""
-    room = len(content) + len(ends) + 1
-    ids, begins, word_of = (np.empty(room, dtype=np.int32) for _ in range(3))
-    cells = learning.lay_out(content, ends, ids, begins, word_of)
-    ids[cells:] = begins[cells:] = learning.NO_TOKEN
     tokens = 256 + merge_count
-    token_begins = np.zeros(tokens + 1, dtype=np.int64)
-    token_begins[:257] = np.arange(257)
+    token_ends = np.zeros(1 + tokens, dtype=np.int64)
+    token_ends[:257] = np.arange(257)
     token_bytes = np.zeros(16 * tokens, dtype=np.uint8)
     token_bytes[:256] = np.arange(256)
     token_prefixes = np.zeros(tokens, dtype=np.uint64)
     token_prefixes[:256] = np.arange(256, dtype=np.uint64) << np.uint64(56)
     pairs = max(1 << 16, 4 * tokens)
-    training = Training(
-        ids=ids,
-        begins=begins,
-        word_of=word_of,
-        counts=counts,
-        merges=np.empty((merge_count, 2), dtype=np.int32),
-        token_begins=token_begins,
-        token_bytes=token_bytes,
-        token_prefixes=token_prefixes,
-        pair_table=_empty_table(pairs),
-        pair_tokens=np.empty((pairs, 2), dtype=np.int32),
-        pair_counts=np.empty(pairs, dtype=np.int64),
-        pair_places=np.empty((pairs, 2), dtype=np.int64),
-        places=np.empty(2 * cells + 1024, dtype=np.int32),
-        heap=np.empty(pairs, dtype=np.int32),
-        heap_counts=np.empty(pairs, dtype=np.int64),
-        born_counts=np.zeros((2, tokens), dtype=np.int64),
-        born_places=np.zeros((2, tokens), dtype=np.int32),
-        born_pairs=np.full((2, tokens), learning.UNTOUCHED, dtype=np.int32),
-        touched=np.empty((2, tokens), dtype=np.int32),
-        sizes=np.zeros(8, dtype=np.int64),
+    training = connected(
+        Training(
+            cells=np.empty(len(content) + len(ends) + 1, dtype=np.int32),
+            counts=counts,
+            merges=np.empty((merge_count, 2), dtype=np.int32),
+            token_ends=token_ends,
+            token_bytes=token_bytes,
+            token_prefixes=token_prefixes,
+            pair_table=_empty_table(pairs),
+            pairs=np.empty((pairs, 2), dtype=np.int64),
+            pair_places=np.empty((pairs, 2), dtype=np.int64),
+            places=np.empty((2 * len(content) + 1024, 2), dtype=np.int32),
+            queue=np.empty((pairs, 2), dtype=np.int64),
+            neighbours=np.empty((0, 4), dtype=np.int32),
+            born=np.zeros((tokens, 4), dtype=np.int64),
+            touched=np.empty((tokens, 2), dtype=np.int32),
+            fields=np.zeros(training_state.FIELDS, dtype=np.int64),
+        )
     )
-    training.sizes[learning.BYTES_USED] = 256
+    training.fields[training_state.BYTES_USED] = 256
     pair_counts, pair_places = (np.zeros(1 << 16, dtype=np.int64) for _ in range(2))
-    block = learning.addresses(training)
-    learning.count_byte_pairs(block, cells, pair_counts, pair_places)
-    learning.add_byte_pairs(block, cells, pair_counts, pair_places, min_frequency)
-    return training
+    state = address_of(training.fields)
+    learning.lay_out(state, content, ends, pair_counts, pair_places)
+    # A pair that is born later has no more places than the one in whose merge it is born.
+    most = int(pair_places.max())
+    learning.add_byte_pairs(state, content, ends, pair_counts, pair_places, min_frequency)
+    return connected(training._replace(neighbours=np.empty((most, 4), dtype=np.int32)))
 
 
-def _with_room(training: Training) -> Training:
-    """Return the same state with more room in every array that is nearly full."""
-    sizes = training.sizes
-    best = int(training.heap[0])
-    places = int(training.pair_places[best, 1] - training.pair_places[best, 0])
-    born = 2 * min(places, int(sizes[learning.MERGES]) + 257)
-    pairs = int(sizes[learning.PAIRS_USED]) + born
-    if pairs > len(training.pair_counts):
+def _with_room(training: Training, best: int) -> Training:
+    """Return the same state with room in every array for what the merge of a pair may add."""
+    fields = training.fields
+    places = int(np.diff(training.pair_places[best])[0])
+    born = 2 * min(places, int(fields[training_state.MERGED]) + 257)
+    pairs = int(fields[training_state.PAIRS_USED]) + born
+    if pairs > len(training.pairs):
         room = 2 * pairs
-        table = _empty_table(room)
-        learning.enter_all(table, training.pair_tokens, int(sizes[learning.PAIRS_USED]))
         training = training._replace(
-            pair_table=table,
-            pair_tokens=_grown(training.pair_tokens, room),
-            pair_counts=_grown(training.pair_counts, room),
+            pair_table=_empty_table(room),
+            pairs=_grown(training.pairs, room),
             pair_places=_grown(training.pair_places, room),
+            queue=_grown(training.queue, room),
         )
-    waiting = int(sizes[learning.HEAP_USED]) + born + 1
-    if waiting > len(training.heap):
-        training = training._replace(
-            heap=_grown(training.heap, 2 * waiting),
-            heap_counts=_grown(training.heap_counts, 2 * waiting),
-        )
-    needed = int(sizes[learning.PLACES_USED]) + 2 * places
+        connected(training)
+        learning.enter_all(address_of(fields))
+    needed = int(fields[training_state.PLACES_USED]) + 2 * places
     if needed > len(training.places):
         training = training._replace(places=_grown(training.places, needed * 3 // 2))
-    left, right = training.pair_tokens[best]
-    begins = training.token_begins
-    size = int(begins[left + 1] - begins[left] + begins[right + 1] - begins[right])
-    if sizes[learning.BYTES_USED] + size > len(training.token_bytes):
-        room = 2 * (int(sizes[learning.BYTES_USED]) + size)
-        training = training._replace(token_bytes=_grown(training.token_bytes, room))
-    return training
+    tokens = divmod(int(training.pairs[best, 0]), 1 << 32)
+    needed = int(fields[training_state.BYTES_USED])
+    needed += sum(int(np.diff(training.token_ends[token : token + 2])[0]) for token in tokens)
+    if needed > len(training.token_bytes):
+        training = training._replace(token_bytes=_grown(training.token_bytes, 2 * needed))
+    return connected(training)
 
 
 def _empty_table(pairs: int) -> NDArray[np.int32]:
     """Return an empty hash table that a number of pairs fills to a half at the most."""
-    return np.full(1 << (2 * pairs - 1).bit_length(), learning.NO_PAIR, dtype=np.int32)
+    return np.full(1 << (2 * pairs - 1).bit_length(), training_state.NOTHING, dtype=np.int32)
 
 
 def _grown(array: NDArray, length: int) -> NDArray:

@@ -1,0 +1,152 @@
+"""``hornbook compare``: the same model trained in several ways, and which is better."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hornbook.cli.words import sort_words
+from hornbook.errors import HornbookError
+
+if TYPE_CHECKING:
+    from hornbook.experiments import Comparison
+
+
+def compare(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STUDY CORPUS | key=value",
+            help="A study (windows, positions, packed-positions, vocabulary, or a TOML file), then "
+            "the text as for train, and settings to change. Or: list.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How often each cell is trained (3 unless given)."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The time for all of it: 90s, 10m, 1h30m (10m)."),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Real tokens for each cell, instead of a budget."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The study's folder; one under studies/ if absent."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A TOML file, laid over the study's own.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Go on with the study in this folder.")
+    ] = None,
+) -> None:
+    """Train a small model in several ways on equal numbers of tokens, and say which is better.
+
+    \b
+    Studies:
+      windows            ways to cut the text into examples
+      positions          what the position of a token means
+      packed-positions   positions that begin anew in a packed row, or not
+      vocabulary         a vocabulary of the training text, or of the whole corpus
+      list               describes them
+
+    \b
+    Examples:
+      hornbook compare windows verses.txt --budget 10m
+      hornbook compare windows verses.txt --tokens 500000 --seeds 5 model.layers=4
+      hornbook compare my-study.toml verses.txt
+      hornbook compare --resume studies/windows-verses
+
+    Ctrl-C keeps what is finished; the same command, or --resume, goes on.
+    """
+    names, overrides = sort_words(words or ())
+    if resume is not None:
+        _refuse_with_resume(names + overrides, seeds, budget, tokens, out, config)
+    elif not names:
+        raise HornbookError(
+            "Say which study, and of which text: hornbook compare windows my-text.txt. "
+            "hornbook compare list tells what there is."
+        )
+    elif names == ["list"]:
+        _list_studies()
+        return
+    elif len(names) == 1:
+        raise HornbookError(
+            f"Say which text to compare on: hornbook compare {names[0]} my-text.txt"
+        )
+    from hornbook.cli.screen import ScreenListener
+    from hornbook.experiments import StudyInterrupted, resume_study
+    from hornbook.experiments import compare as conduct
+
+    try:
+        with ScreenListener() as listener:
+            if resume is not None:
+                comparison = resume_study(resume, listener=listener)
+            else:
+                comparison = conduct(
+                    names[0],
+                    *names[1:],
+                    seeds=3 if seeds is None else seeds,
+                    budget=budget,
+                    tokens=tokens,
+                    out=out,
+                    config=config,
+                    overrides=overrides,
+                    listener=listener,
+                )
+    except StudyInterrupted as stop:
+        print(f"hornbook: {stop}", file=sys.stderr)
+        raise typer.Exit(128 + stop.signal) from None
+    _present(comparison)
+
+
+def _refuse_with_resume(
+    words: list[str],
+    seeds: int | None,
+    budget: str | None,
+    tokens: int | None,
+    out: Path | None,
+    config: Path | None,
+) -> None:
+    options = {
+        "--seeds": seeds, "--budget": budget, "--tokens": tokens, "--out": out, "--config": config
+    }  # fmt: skip
+    given = [*words, *(name for name, value in options.items() if value is not None)]
+    if given:
+        raise HornbookError(
+            f"{given[0]!r} cannot be used with --resume: a study goes on as it was begun. For more "
+            "seeds, repeat the first command with --seeds and its folder as --out."
+        )
+
+
+def _list_studies() -> None:
+    from hornbook.cli.screen import print_table
+    from hornbook.experiments import built_in_names, find_study
+
+    rows = []
+    for name in built_in_names():
+        study = find_study(name)
+        rows.append([name, study.question, study.varies])
+    print_table(["study", "what it answers", "what varies"], rows)
+
+
+def _present(comparison: Comparison) -> None:
+    """The table and the verdict on standard output; where the rest is on standard error."""
+    from hornbook.cli.screen import print_table, write_text
+    from hornbook.experiments.outcome_files import HEADERS, notes, table_rows
+
+    print_table(HEADERS, table_rows(comparison), numbers=HEADERS[1:])
+    lines = ["", *map(str, comparison.verdicts), "", *notes(comparison)]
+    write_text("\n".join(lines) + "\n")
+    print(
+        f"\nTable, plot, results and every run are in {comparison.folder}.",
+        file=sys.stderr,
+    )

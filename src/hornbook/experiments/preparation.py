@@ -1,0 +1,112 @@
+"""The text of a study, read once: cells that agree on corpus and tokenizer share both.
+
+Ordinary runs each read their corpus and train their tokenizer. A study has dozens of runs on one
+text, so it does this once for each different pair of settings and hands it to all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hornbook.corpora import CorpusConfig, CorpusSplit
+from hornbook.data import Positions, TokenStore
+from hornbook.data.full_context import LinesAlone, RunningText
+from hornbook.errors import RunError
+from hornbook.listener import SILENT, Listener
+from hornbook.randomness import stream_seed
+from hornbook.runs.assembly import make_store, make_tokenizer, read_corpus
+from hornbook.runs.config import RunConfig
+from hornbook.tokenizers import Tokenizer
+
+BY_LINE = ("left_padded", "slide_through", "full", "first_full")
+"""Strategies that put ``<s>`` before a line; the others have ``</s>`` there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a cell is trained on.
+
+    Attributes:
+        config: the cell's settings, with every ``auto`` of the corpus resolved.
+        split: the text and its sides.
+        tokenizer: trained on it.
+        store: its tokens.
+    """
+
+    config: RunConfig
+    split: CorpusSplit
+    tokenizer: Tokenizer
+    store: TokenStore
+
+
+class Preparation:
+    """Makes what cells are trained on, and remembers it.
+
+    Args:
+        listener: who watches.
+    """
+
+    def __init__(self, listener: Listener = SILENT) -> None:
+        self._listener = listener
+        self._corpora: dict[str, tuple[CorpusConfig, CorpusSplit]] = {}
+        self._texts: dict[str, tuple[Tokenizer, TokenStore]] = {}
+
+    def of(self, config: RunConfig) -> Prepared:
+        """The text of a cell.
+
+        Raises:
+            CorpusError, TokenizerError, DataError: as in an ordinary run.
+            RunError: when nothing is kept for validation.
+        """
+        if not config.corpus.validation_fraction:
+            raise RunError(
+                "A study measures its cells on validation text, and corpus.validation_fraction=0 "
+                "keeps none. Give it more, such as 0.1."
+            )
+        # Only a random split depends on the seed.
+        seed = config.seed if config.corpus.split == "random" else ""
+        corpus_key = f"{seed} {config.corpus.model_dump_json()}"
+        if corpus_key not in self._corpora:
+            found, split = read_corpus(config, listener=self._listener)
+            resolved_key = f"{seed} {found.corpus.model_dump_json()}"
+            self._corpora[corpus_key] = self._corpora[resolved_key] = found.corpus, split
+        corpus, split = self._corpora[corpus_key]
+        config = config.model_copy(update={"corpus": corpus})
+        text_key = f"{split.facts.split_fingerprint} {config.tokenizer.model_dump_json()}"
+        if text_key not in self._texts:
+            tokenizer = make_tokenizer(config, split, listener=self._listener)
+            self._texts[text_key] = (
+                tokenizer,
+                make_store(split, tokenizer, listener=self._listener),
+            )
+        tokenizer, store = self._texts[text_key]
+        return Prepared(config, split, tokenizer, store)
+
+
+def validation_windows(
+    config: RunConfig, prepared: Prepared, *, sample: int, seed: int
+) -> tuple[LinesAlone, RunningText]:
+    """Both measures of a cell: lines by themselves, and running text.
+
+    Args:
+        config: the cell's settings.
+        prepared: its text.
+        sample: how many targets each measure uses; 0 means all.
+        seed: picks them; the same for all cells of a study, and for all its seeds.
+    """
+    tokenizer, sequence = prepared.tokenizer, prepared.store.validation
+    positions = Positions(
+        config.data.positions, last_offset=config.position_count - config.context_length
+    )
+    drawn = {"sample": sample, "seed": stream_seed(seed, "evaluation"), "positions": positions}
+    by_line = config.data.windows in BY_LINE
+    return (
+        LinesAlone(
+            sequence,
+            config.context_length,
+            before=tokenizer.start_id if by_line else tokenizer.end_id,
+            pad=tokenizer.pad_id,
+            **drawn,
+        ),
+        RunningText(sequence, config.context_length, **drawn),
+    )

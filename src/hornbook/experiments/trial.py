@@ -1,0 +1,100 @@
+"""A few steps of a cell, before the study: how much a row holds, and how long a step takes.
+
+Nothing is kept of them: the model is built, tried and forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+
+import torch
+
+from hornbook.experiments.budget import Trial, rows_for
+from hornbook.experiments.preparation import Prepared, validation_windows
+from hornbook.models import LanguageModel
+from hornbook.randomness import stream_seed
+from hornbook.runs.assembly import Batches, make_batches, make_model, make_optimizer
+from hornbook.runs.config import RunConfig
+from hornbook.training import choose_device, evaluate
+from hornbook.training.step import micro_batches, training_step
+
+COUNTED_ROWS = 1 << 14
+"""Rows whose targets are counted; the mean over so many is off by less than a hundredth."""
+_ROWS_AT_ONCE = 1 << 10
+_FEWEST_STEPS, _MOST_STEPS = 4, 20
+_TRIED_FOR = 0.6
+"""A cell is tried for this time, if that is enough for the fewest steps [seconds]."""
+_TRIED_TARGETS = 384
+"""Targets on which the speed of evaluation is measured."""
+
+
+def try_cell(config: RunConfig, prepared: Prepared) -> Trial:
+    """Count the targets of a cell's rows and train it for a few steps.
+
+    Args:
+        config: the settings of the cell; ``training.batch_size`` windows without any padding say
+            how many targets a step has in every cell.
+        prepared: its text.
+
+    Raises:
+        DataError: when the strategy cannot serve the text.
+    """
+    batches = make_batches(config, prepared.store)
+    mean = targets_per_row(batches)
+    rows = rows_for(config.training.batch_size * config.context_length, mean)
+    model = make_model(config, prepared.tokenizer)
+    weights = weights_checksum(model)
+    device = choose_device(config.training.device)
+    model.to(device).train()
+    optimizer = make_optimizer(config, model)
+    times: list[float] = []
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        while len(times) < _FEWEST_STEPS or (sum(times) < _TRIED_FOR and len(times) < _MOST_STEPS):
+            began = time.perf_counter()
+            parts = micro_batches(
+                batches.training, len(times) * rows, rows, config.training.micro_batch_size
+            )
+            training_step(
+                model,
+                optimizer,
+                [part.to(device) for part in parts],
+                # Small enough that no setting under study can make the trial itself diverge.
+                learning_rate=min(1e-4, config.training.learning_rate),
+                gradient_clip=config.training.gradient_clip,
+                dropout_seed=stream_seed(config.seed, "dropout", len(times)),
+            )
+            times.append(time.perf_counter() - began)
+    # The first step also sets up what later ones reuse.
+    return Trial(rows, mean, statistics.median(times[1:]), weights)
+
+
+def targets_per_row(batches: Batches) -> float:
+    """The mean of the targets that count, over the first rows of the run or all of an epoch."""
+    count = min(COUNTED_ROWS, batches.examples_per_epoch)
+    found = 0
+    for first in range(0, count, _ROWS_AT_ONCE):
+        found += batches.training.batch(first, min(_ROWS_AT_ONCE, count - first)).real_targets
+    return found / count
+
+
+def seconds_per_evaluated(config: RunConfig, prepared: Prepared) -> float:
+    """Time to evaluate one target by both measures, with the cell's model as it begins."""
+    model = make_model(config, prepared.tokenizer).to(choose_device(config.training.device))
+    byte_lengths = torch.tensor(prepared.tokenizer.byte_lengths())
+    seconds = 0.0
+    for measure in validation_windows(config, prepared, sample=_TRIED_TARGETS, seed=config.seed):
+        began = time.perf_counter()
+        found = evaluate(model, measure, byte_lengths)
+        seconds += (time.perf_counter() - began) / found.tokens
+    return seconds
+
+
+def weights_checksum(model: LanguageModel) -> str:
+    """SHA-256 over every trained number, with its name and shape."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
