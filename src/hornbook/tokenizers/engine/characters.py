@@ -44,9 +44,9 @@ CAPITALS = (1 << UPPER) | (1 << LETTER) | (1 << MARK)
 SMALL = (1 << LOWER) | (1 << LETTER) | (1 << MARK)
 
 IDEOGRAPHS = (0xE5, 0xE9)
-"""Characters that begin with these bytes, U+5000 to U+9FFF, are letters without case, all of them;"""
+"""All characters that begin with these bytes, U+5000 to U+9FFF, are letters without case."""
 SYLLABLES = (0xEB, 0xEC)
-"""and so are those that begin with these, U+B000 to U+CFFF."""
+"""So are all that begin with these, U+B000 to U+CFFF."""
 
 SIZE = 8
 """``character`` packs a class and, from this bit on, a length."""

@@ -135,7 +135,7 @@ class Workspace:
         self._phrases = self._entries(
             fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16
         )
-        self._keep(fields.ARENA, np.empty(ARENA_BYTES, dtype=np.uint8))
+        self._keep(fields.ARENA, np.empty(ARENA_BYTES + LINE, dtype=np.uint8))
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
         self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
         self._keep(fields.SCRATCH, np.empty(2 * SHORT, dtype=np.int32))

@@ -39,9 +39,7 @@ from hornbook.tokenizers.engine.machine import (
     load_u64,
     prefetch,
     store_i64,
-    store_u8,
     store_u16,
-    store_u32,
     store_u64,
     widen_8,
 )
@@ -286,8 +284,8 @@ def store_ids(workspace: Int, record: Int, ids: Int, count: Int) -> None:
     """Fill a record with ids."""
     place = field(workspace, ARENA) + record
     store_u64(place, np.uint64(count))
-    for number in range(count):
-        store_u32(place + 8 + 4 * number, load_u32(ids + 4 * number))
+    for number in range(0, count, 2):
+        store_u64(place + 8 + 4 * number, load_u64(ids + 4 * number))
 
 
 @inlined
@@ -295,8 +293,9 @@ def stored_ids(workspace: Int, record: Int, out: Int) -> Int:
     """Write the ids of a record; return how many."""
     place = field(workspace, ARENA) + record
     count = load_i64(place)
-    for number in range(count):
-        store_u32(out + 4 * number, load_u32(place + 8 + 4 * number))
+    for number in range(0, count, 4):
+        store_u64(out + 4 * number, load_u64(place + 8 + 4 * number))
+        store_u64(out + 4 * number + 8, load_u64(place + 16 + 4 * number))
     return count
 
 
@@ -330,8 +329,9 @@ def phrase_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) ->
         store_ids(workspace, record, out, count)
         place = field(workspace, ARENA) + record + ids_end
         store_u64(place, np.uint64(size))
-        for number in range(size):
-            store_u8(place + 8 + number, load_u8(text + number))
+        for number in range(0, size - 7, 8):
+            store_u64(place + 8 + number, load_u64(text + number))
+        store_u64(place + size, load_u64(text + size - 8))
         store_u64(entry + 8, np.uint64(record))
         store_u64(entry, hashed)
     return count
