@@ -21,14 +21,8 @@ from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
 from hornbook.tokenizers.engine.encoding import KEY, LINE, SPARE, encode, fill_words
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
-from hornbook.tokenizers.engine.merging import (
-    EMPTY,
-    FILTER_BITS,
-    NONE,
-    SHORT,
-    fill_joints,
-    fill_pairs,
-)
+from hornbook.tokenizers.engine.merging import SHORT
+from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_joints, fill_pairs
 from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.unicode_classes import class_table
 
@@ -104,7 +98,7 @@ class Tables:
         left, right = byte_of[merges[of_bytes]].T
         byte_pairs[left << 8 | right] = 256 + np.flatnonzero(of_bytes)
         self._keep(fields.BYTE_PAIRS, byte_pairs)
-        bits = max(10, (len(merges) * 5 // 4).bit_length() if 0 else len(merges).bit_length())
+        bits = max(10, len(merges).bit_length())
         pair_filter = np.zeros(1 << FILTER_BITS >> 6, dtype=np.uint64)
         self.block[fields.PAIR_FILTER] = address_of(pair_filter)
         while True:

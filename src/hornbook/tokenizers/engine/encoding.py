@@ -43,13 +43,8 @@ from hornbook.tokenizers.engine.machine import (
     store_u64,
     widen_8,
 )
-from hornbook.tokenizers.engine.merging import (
-    SEGMENT,
-    SHORT,
-    merge_any,
-    merge_segments,
-    merge_short,
-)
+from hornbook.tokenizers.engine.merging import SHORT, merge_any, merge_short
+from hornbook.tokenizers.engine.segments import merge_segments
 from hornbook.tokenizers.engine.workspace import (
     ARENA,
     ARENA_SIZE,
@@ -395,7 +390,7 @@ def parts_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) -> 
             length = place - begin
             if length <= WORD:
                 to += 4 * part_ids(workspace, text + begin, length, readable - begin, to)
-            elif length <= SEGMENT:
+            elif length <= SHORT:
                 to += 4 * merge_any(workspace, text + begin, length, to)
             else:
                 to += 4 * merge_segments(workspace, text + begin, length, to)

@@ -194,15 +194,19 @@ def write_starts(starts: np.uint64, spaces: np.uint64, place: Int, ends: Int) ->
     White space that reaches the end of the window may go on behind it: only where it begins is
     certain.
     """
-    one = np.uint64(1)
     last = min(np.int64(DECIDED), np.int64(WINDOW) - leading_zeros(~spaces))
-    starts &= (one << np.uint64(last + 1)) - np.uint64(2)
-    count = count_bits(starts)
+    return write_ends(starts & ((np.uint64(1) << np.uint64(last + 1)) - np.uint64(2)), place, ends)
+
+
+@inlined
+def write_ends(found: np.uint64, place: Int, ends: Int) -> Int:
+    """Write where the bits of a mask stand; return how many there are."""
+    count = count_bits(found)
     # Always at least so many: leaving a loop after a number nobody can foresee costs more.
     for number in range(USUAL):
-        store_i64(ends + 8 * number, place + trailing_zeros(starts))
-        starts &= starts - one
+        store_i64(ends + 8 * number, place + trailing_zeros(found))
+        found &= found - np.uint64(1)
     for number in range(USUAL, count):
-        store_i64(ends + 8 * number, place + trailing_zeros(starts))
-        starts &= starts - one
+        store_i64(ends + 8 * number, place + trailing_zeros(found))
+        found &= found - np.uint64(1)
     return count
