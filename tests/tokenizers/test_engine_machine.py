@@ -57,3 +57,30 @@ def test_every_byte_lies_within_every_bounds_or_not() -> None:
             for high in (low, min(low + 25, 255), 255):
                 answers(machine.address_of(content), low, high, out)
                 assert int(out[0]) & (1 << 64) - 1 == bytes_between_twin(window, low, high)
+
+
+_load_rows = machine.load_row_16, machine.load_row_32, machine.load_row_64
+_load_16, _load_32, _load_64 = _load_rows
+_with_number, _lowest_in = machine.with_number, machine.lowest_in
+
+
+@kernel
+def lowest_of_rows(address: int, place: int, number: int, out: np.ndarray) -> None:
+    """Write the lowest of 16, 32 and 64 numbers, one of which is replaced."""
+    out[0] = _lowest_in(_with_number(_load_16(address), place, number))
+    out[1] = _lowest_in(_with_number(_load_32(address), place, number))
+    out[2] = _lowest_in(_with_number(_load_64(address), place, number))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    numbers=st.lists(st.integers(0, 2**32 - 1), min_size=64, max_size=64),
+    place=st.integers(0, 63),
+    number=st.integers(0, 2**32 - 1),
+)
+def test_rows(numbers: list[int], place: int, number: int) -> None:
+    row, out = np.array(numbers, dtype=np.uint32), np.zeros(3, dtype=np.int64)
+    lowest_of_rows(machine.address_of(row), place, number, out)
+    row[place] = number
+    expected = [row[:count].min() for count in (16, 32, 64)]
+    assert out.tolist() == expected

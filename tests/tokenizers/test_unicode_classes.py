@@ -71,3 +71,13 @@ def test_stand_ins_have_the_class_of_what_they_stand_for() -> None:
 def test_bytes_that_are_no_utf8_are_other() -> None:
     escaped = b"\xff\xc3(\xed\xa0\x80".decode("utf-8", "surrogateescape")
     assert in_stated_version(escaped) == "€€(€€€"
+
+
+def test_what_is_known_from_the_first_byte() -> None:
+    from hornbook.tokenizers.engine.characters import IDEOGRAPHS, SYLLABLES
+
+    table, letter = class_table(), NAMES.index("letter")
+    for first, last in (IDEOGRAPHS, SYLLABLES):
+        low = bytes([first, 0x80, 0x80]).decode("utf-8")
+        high = bytes([last, 0xBF, 0xBF]).decode("utf-8")
+        assert (table[ord(low) : ord(high) + 1] == letter).all()

@@ -2,11 +2,15 @@
 
     machine         the few instructions that Python has no word for
     characters      the class of each character
-    contractions    what all the patterns share
+    contractions    's, 'll and the like
+    runs            where runs of white space, line ends and digits end
     cutting_gpt2    where GPT-2's pattern cuts
-    cutting_gpt4    where those of GPT-4 and GPT-4o do
+    cutting_cl100k  where GPT-4's does
+    cutting_o200k   where GPT-4o's does
     cutting         all three behind one name
+    pairs           what two ids make
     merging         merging one pre-token
+    segments        merging a long one
     workspace       the memory that encoding works in
     encoding        from text to ids, from cache hit to merge
     encoder         all of it behind one object

@@ -27,12 +27,11 @@ from hornbook.tokenizers.engine.machine import (
     WINDOW,
     Int,
     bytes_between,
-    count_bits,
     leading_zeros,
     load_u8,
-    store_i64,
     trailing_zeros,
 )
+from hornbook.tokenizers.engine.runs import write_ends
 from hornbook.tokenizers.unicode_classes import (
     LETTER,
     LOWER,
@@ -40,9 +39,6 @@ from hornbook.tokenizers.unicode_classes import (
     SPACE,
     UPPER,
 )
-
-USUAL = 16
-"""A window has seldom more pre-tokens."""
 
 
 @inlined
@@ -118,12 +114,4 @@ def gpt2_window(text: Int, place: Int, classes: Int, masks: Int, ends: Int) -> I
             starts &= ~((one << np.uint64(quote + 1)) | (one << np.uint64(quote + 2)))
             starts |= one << np.uint64(quote + size)
     starts &= (one << np.uint64(DECIDED + 1)) - np.uint64(2)
-    count = count_bits(starts)
-    # Always at least so many: leaving a loop after a number nobody can foresee costs more.
-    for number in range(USUAL):
-        store_i64(ends + 8 * number, place + trailing_zeros(starts))
-        starts &= starts - one
-    for number in range(USUAL, count):
-        store_i64(ends + 8 * number, place + trailing_zeros(starts))
-        starts &= starts - one
-    return count
+    return write_ends(starts, place, ends)

@@ -19,16 +19,10 @@ from numpy.typing import NDArray
 
 from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoding import KEY, LINE, encode, fill_words
+from hornbook.tokenizers.engine.encoding import KEY, LINE, SPARE, encode, fill_words
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
-from hornbook.tokenizers.engine.merging import (
-    EMPTY,
-    FILTER_BITS,
-    NONE,
-    SHORT,
-    fill_joints,
-    fill_pairs,
-)
+from hornbook.tokenizers.engine.merging import SHORT
+from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_joints, fill_pairs
 from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.unicode_classes import class_table
 
@@ -43,6 +37,10 @@ GROUP = 1 << 18
 SHORT_TEXT = 1 << 13
 """Texts up to here are encoded into memory that is there already [bytes]."""
 SHORT_ROOM = SHORT_TEXT + 64
+
+LAZY = 1 << 28
+"""Texts up to here get room for as many ids as they can have; longer ones as they need it [bytes].
+What is asked for and never written to costs nothing, as long as there is not too much of it."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Tables:
         left, right = byte_of[merges[of_bytes]].T
         byte_pairs[left << 8 | right] = 256 + np.flatnonzero(of_bytes)
         self._keep(fields.BYTE_PAIRS, byte_pairs)
-        bits = max(10, (2 * len(merges)).bit_length())
+        bits = max(10, len(merges).bit_length())
         pair_filter = np.zeros(1 << FILTER_BITS >> 6, dtype=np.uint64)
         self.block[fields.PAIR_FILTER] = address_of(pair_filter)
         while True:
@@ -131,7 +129,7 @@ class Workspace:
         self._phrases = self._entries(
             fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16
         )
-        self._keep(fields.ARENA, np.empty(ARENA_BYTES, dtype=np.uint8))
+        self._keep(fields.ARENA, np.empty(ARENA_BYTES + LINE, dtype=np.uint8))
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
         self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
         self._keep(fields.SCRATCH, np.empty(2 * SHORT, dtype=np.int32))
@@ -227,8 +225,8 @@ class Encoder:
     def _encode_long(self, workspace: Workspace, content: bytes | memoryview) -> NDArray[np.uint32]:
         size, count, place = len(content), 0, 0
         text = address_of_content(content)
-        # One id a byte always suffices, and is far too much for nearly every text.
-        room = size // 3 + SHORT_ROOM
+        # One id a byte always suffices. What is not written to takes no memory.
+        room = size + SPARE if size <= LAZY else size // 3 + SHORT_ROOM
         ids = np.empty(room, dtype=np.uint32)
         while place < size:
             to = address_of(ids) + 4 * count

@@ -39,13 +39,12 @@ from hornbook.tokenizers.engine.machine import (
     load_u64,
     prefetch,
     store_i64,
-    store_u8,
     store_u16,
-    store_u32,
     store_u64,
     widen_8,
 )
-from hornbook.tokenizers.engine.merging import SEGMENT, merge_any, merge_segments
+from hornbook.tokenizers.engine.merging import SHORT, merge_any, merge_short
+from hornbook.tokenizers.engine.segments import merge_segments
 from hornbook.tokenizers.engine.workspace import (
     ARENA,
     ARENA_SIZE,
@@ -280,8 +279,8 @@ def store_ids(workspace: Int, record: Int, ids: Int, count: Int) -> None:
     """Fill a record with ids."""
     place = field(workspace, ARENA) + record
     store_u64(place, np.uint64(count))
-    for number in range(count):
-        store_u32(place + 8 + 4 * number, load_u32(ids + 4 * number))
+    for number in range(0, count, 2):
+        store_u64(place + 8 + 4 * number, load_u64(ids + 4 * number))
 
 
 @inlined
@@ -289,8 +288,9 @@ def stored_ids(workspace: Int, record: Int, out: Int) -> Int:
     """Write the ids of a record; return how many."""
     place = field(workspace, ARENA) + record
     count = load_i64(place)
-    for number in range(count):
-        store_u32(out + 4 * number, load_u32(place + 8 + 4 * number))
+    for number in range(0, count, 4):
+        store_u64(out + 4 * number, load_u64(place + 8 + 4 * number))
+        store_u64(out + 4 * number + 8, load_u64(place + 16 + 4 * number))
     return count
 
 
@@ -314,15 +314,19 @@ def phrase_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) ->
         entry += 16
     else:
         entry = home
-    count = parts_ids(workspace, text, size, readable, out)
+    if size <= SHORT:
+        count = merge_short(workspace, text, size, out)
+    else:
+        count = parts_ids(workspace, text, size, readable, out)
     ids_end = 8 + (4 * count + 7) // 8 * 8
     record = new_record(workspace, ids_end + 8 + size)
     if record >= 0:
         store_ids(workspace, record, out, count)
         place = field(workspace, ARENA) + record + ids_end
         store_u64(place, np.uint64(size))
-        for number in range(size):
-            store_u8(place + 8 + number, load_u8(text + number))
+        for number in range(0, size - 7, 8):
+            store_u64(place + 8 + number, load_u64(text + number))
+        store_u64(place + size, load_u64(text + size - 8))
         store_u64(entry + 8, np.uint64(record))
         store_u64(entry, hashed)
     return count
@@ -386,7 +390,7 @@ def parts_ids(workspace: Int, text: Int, size: Int, readable: Int, out: Int) -> 
             length = place - begin
             if length <= WORD:
                 to += 4 * part_ids(workspace, text + begin, length, readable - begin, to)
-            elif length <= SEGMENT:
+            elif length <= SHORT:
                 to += 4 * merge_any(workspace, text + begin, length, to)
             else:
                 to += 4 * merge_segments(workspace, text + begin, length, to)

@@ -27,6 +27,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import models, register_model
 
 intrinsic: Any = numba_intrinsic
 """What Numba makes of such a function has other arguments than it says."""
@@ -37,7 +38,7 @@ Int: TypeAlias = int | np.int64
 WINDOW = 64
 """How many bytes one mask describes."""
 
-_BYTE, _MASK = ir.IntType(8), ir.IntType(64)
+_BYTE, _INT32, _MASK = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 def bytes_between_twin(window: bytes, low: int, high: int) -> int:
@@ -138,26 +139,82 @@ def widen_8(typingctx: Any, source: Any, target: Any) -> Any:
     return types.void(types.int64, types.int64), emit
 
 
-def _lowest_of(count: int) -> Any:
+class Row(types.Type):
+    """Some uint32 that stay in the processor's vector registers: 16, 32 or 64 of them.
+
+    In memory, to write one number and then read all of them makes the processor wait until the
+    first has arrived there. Words of 9 to 15 bytes in 46 languages took 320 ns to merge so, and 285
+    in registers.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(name=f"Row{count}")
+
+    @property
+    def vector(self) -> Any:
+        """What the compiler calls it."""
+        return ir.VectorType(ir.IntType(32), self.count)
+
+
+@register_model(Row)
+class _RowModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, row: Row) -> None:
+        super().__init__(manager, row, row.vector)
+
+
+def _loading_row(count: int) -> Any:
     @intrinsic
-    def lowest(typingctx: Any, address: Any) -> Any:
+    def load_row(typingctx: Any, address: Any) -> Any:
+        row = Row(count)
+
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            vector = ir.VectorType(ir.IntType(32), count)
-            numbers = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()))
-            numbers.align = 1
-            kind = ir.FunctionType(ir.IntType(32), [vector])
-            name = f"llvm.vector.reduce.umin.v{count}i32"
-            function = cgutils.get_or_insert_function(builder.module, kind, name)
-            return builder.zext(builder.call(function, [numbers]), _MASK)
+            loaded = builder.load(builder.inttoptr(arguments[0], row.vector.as_pointer()))
+            loaded.align = 1
+            return loaded
 
-        return types.int64(types.int64), emit
+        return row(types.int64), emit
 
-    return lowest
+    return load_row
 
 
-# The lowest of 16 or 64 uint32 at an address, as int64.
-lowest_of_16: Any = _lowest_of(16)
-lowest_of_64: Any = _lowest_of(64)
+# The uint32 at an address as a row.
+load_row_16: Any = _loading_row(16)
+load_row_32: Any = _loading_row(32)
+load_row_64: Any = _loading_row(64)
+
+
+@intrinsic
+def with_number(typingctx: Any, row: Any, place: Any, number: Any) -> Any:
+    """Return a row with one of its numbers replaced."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        old, index, value = arguments
+        places = ir.Constant(row.vector, list(range(row.count)))
+
+        def everywhere(scalar: Any) -> Any:
+            one = builder.insert_element(
+                ir.Constant(row.vector, ir.Undefined), builder.trunc(scalar, _INT32), _int32(0)
+            )
+            return builder.shuffle_vector(one, one, ir.Constant(row.vector, [0] * row.count))
+
+        here = builder.icmp_unsigned("==", everywhere(index), places)
+        return builder.select(here, everywhere(value), old)
+
+    return row(row, types.int64, types.int64), emit
+
+
+@intrinsic
+def lowest_in(typingctx: Any, row: Any) -> Any:
+    """Return the lowest number of a row, as int64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_INT32, [row.vector])
+        name = f"llvm.vector.reduce.umin.v{row.count}i32"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.zext(builder.call(function, [arguments[0]]), _MASK)
+
+    return types.int64(row), emit
 
 
 @intrinsic

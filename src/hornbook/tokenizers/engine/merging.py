@@ -8,51 +8,50 @@ Three ways, all with the result of ``bpe_reference.encode_word``:
 2. ``merge_short``, up to 64 bytes: what each pair would become stands in one row of numbers, and
    one instruction finds the lowest of 16. Nothing moves; a mask of 64 bits says which bytes still
    begin a token. (Before, a loop found the lowest, and moved the rest up. Text in 46 languages,
-   met for the first time, ran at 58 MB/s with it and at 69 with this.)
+   met for the first time, ran at 58 MB/s with it and at 69 with this, at 2.5 GHz.) What takes the
+   time is memory: a table of pairs that was twice as large, and half as full, took a fifth more.
 3. ``merge_long``: merges only make ids greater than the two they join, so the ids to be made can
    be gone through in ascending order. Every pair is born in the pass that makes its newer half,
    from left to right: the list of its places is then complete and sorted, and never changes
    again. Which ids wait is kept as bits, 64 of which are summed up in one more bit. (With a
    heap of ids instead, random digits took a third longer.)
 
-What is longer than ``SEGMENT`` goes through in segments, which stay in the processor's cache. That
-is exact, for ids are what merging gives if and only if every two neighbours are: encoded
-together, they stay what they are. (Take the first merge that would cross a border between two
-neighbours. Until then both were merged as if they were alone, so it would cross it there too.)
-Where the last id of one segment and the first of the next are no such neighbours, a stretch
-around the border is merged again, and a longer one until it fits on both sides.
+What is longer than a row goes through in segments; see ``segments``.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from hornbook.kernels import inlined, kernel
+from hornbook.kernels import inlined
 from hornbook.tokenizers.engine.machine import (
     Int,
     leading_zeros,
     load_i32,
     load_i64,
+    load_row_16,
+    load_row_32,
+    load_row_64,
     load_u8,
     load_u32,
     load_u64,
-    lowest_of_16,
-    lowest_of_64,
+    lowest_in,
     store_i32,
     store_i64,
     store_u32,
     store_u64,
     trailing_zeros,
+    with_number,
 )
+from hornbook.tokenizers.engine.pairs import NONE, merged_pair, set_bit
 from hornbook.tokenizers.engine.workspace import (
     BYTE_IDS,
     BYTE_PAIRS,
     HEADS,
     LEFTS,
     LENGTHS,
-    PAIR_FILTER,
-    PAIR_SHIFT,
-    PAIRS,
     RIGHTS,
     SCRATCH,
     TAILS,
@@ -64,86 +63,8 @@ from hornbook.tokenizers.engine.workspace import (
 SHORT = 64
 """Up to so many bytes ``merge_short`` merges."""
 
-SEGMENT = 2048
-"""Longer stretches are merged in segments of so many bytes."""
-
-NONE = np.int64(0x3FFFFF)
-"""No token; greater than every id."""
-
 NOTHING = np.uint32(0xFFFFFFFF)
 """In a row of what pairs make: no pair begins here."""
-
-FILTER_BITS = 20
-"""Most pairs make nothing. Of those, so many bits tell nearly all at once; they are a tenth of the
-table, and stay in the processor's cache."""
-
-ID_BITS = 20
-"""Ids have to fit in so many bits, for two ids and the id they make to fit in one word."""
-
-EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-
-
-@kernel
-def fill_pairs(workspace: Int, merges: np.ndarray, slots: Int, first_id: Int) -> Int:
-    """Fill the empty table of pairs from merges, int32 [merges, 2].
-
-    Args:
-        slots: how many the table has; a search never goes back to its beginning.
-        first_id: the id that the first merge makes.
-
-    Returns:
-        the greatest slot in use, or -1 if the table is too small for its longest search.
-    """
-    pairs, shift = field(workspace, PAIRS), field(workspace, PAIR_SHIFT)
-    greatest = np.int64(0)
-    for number in range(len(merges)):
-        pair = np.int64(merges[number, 0]) << ID_BITS | np.int64(merges[number, 1])
-        slot = pair_slot(pair, shift)
-        while slot < slots and load_u64(pairs + 8 * slot) != EMPTY:
-            slot += 1
-        if slot >= slots - 1:
-            return np.int64(-1)
-        store_u64(pairs + 8 * slot, np.uint64(pair << 22 | (first_id + number)))
-        set_bit(field(workspace, PAIR_FILTER), pair_slot(pair, 64 - FILTER_BITS))
-        greatest = max(greatest, slot)
-    return greatest
-
-
-@kernel
-def fill_joints(joints: np.ndarray, content: np.ndarray, ends: np.ndarray) -> None:
-    """Mark which two bytes stand side by side in the tokens of ``content`` that end at ``ends``."""
-    place = np.int64(0)
-    for number in range(len(ends)):
-        while place + 1 < ends[number]:
-            joints[np.int64(content[place]) << 8 | np.int64(content[place + 1])] = 1
-            place += 1
-        place = ends[number]
-
-
-@inlined
-def pair_slot(pair: Int, shift: Int) -> Int:
-    """Return where the search for a pair begins in the table of pairs."""
-    return np.int64((np.uint64(pair) * _SPREAD) >> np.uint64(shift))
-
-
-@inlined
-def merged_pair(workspace: Int, left: Int, right: Int) -> Int:
-    """Return the id that two ids make, or ``NONE``."""
-    pair = left << ID_BITS | right
-    bit = pair_slot(pair, 64 - FILTER_BITS)
-    word = load_u64(field(workspace, PAIR_FILTER) + 8 * (bit >> 6))
-    if (word >> np.uint64(bit & 63)) & np.uint64(1) == np.uint64(0):
-        return NONE
-    pairs = field(workspace, PAIRS)
-    slot = pair_slot(pair, field(workspace, PAIR_SHIFT))
-    while True:
-        entry = np.int64(load_u64(pairs + 8 * slot))
-        if entry >> 22 == pair:
-            return entry & NONE
-        if entry == -1:
-            return NONE
-        slot += 1
 
 
 @inlined
@@ -156,7 +77,6 @@ def merge_short(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     byte_ids, byte_pairs = field(workspace, BYTE_IDS), field(workspace, BYTE_PAIRS)
     ids = field(workspace, SCRATCH)
     made = ids + 4 * SHORT
-    lanes = 16 if size <= 16 else SHORT
     byte = np.int64(load_u8(text))
     for place in range(size - 1):
         following = np.int64(load_u8(text + place + 1))
@@ -165,37 +85,50 @@ def merge_short(workspace: Int, text: Int, size: Int, out: Int) -> Int:
         store_u32(made + 4 * place, np.uint32(pair << 6 | place))
         byte = following
     store_i32(ids + 4 * (size - 1), load_i32(byte_ids + 4 * byte))
+    lanes = 16 if size <= 16 else 32 if size <= 32 else SHORT
     for place in range(size - 1, lanes):
         store_u32(made + 4 * place, NOTHING)
+    if lanes == 16:
+        begins = merge_row(workspace, size, ids, load_row_16(made))
+    elif lanes == 32:
+        begins = merge_row(workspace, size, ids, load_row_32(made))
+    else:
+        begins = merge_row(workspace, size, ids, load_row_64(made))
+    count = np.int64(0)
+    while begins:
+        store_u32(out + 4 * count, load_u32(ids + 4 * trailing_zeros(begins)))
+        begins &= begins - np.uint64(1)
+        count += 1
+    return count
+
+
+@inlined
+def merge_row(workspace: Int, size: Int, ids: Int, made: Any) -> np.uint64:
+    """Merge the ids of ``size`` bytes, by a ``Row`` of what pairs make; return where ids begin."""
     one = np.uint64(1)
     begins = ~np.uint64(0) >> np.uint64(64 - size)
     while True:
-        lowest = lowest_of_16(made) if lanes == 16 else lowest_of_64(made)
+        lowest = lowest_in(made)
         new_id, place = lowest >> 6, lowest & 63
         if new_id >= NONE:
-            break
-        middle = trailing_zeros(begins & (~one << np.uint64(place)))
+            return begins
+        after = begins & (~one << np.uint64(place))
+        middle = trailing_zeros(after)
         begins &= ~(one << np.uint64(middle))
         store_i32(ids + 4 * place, np.int32(new_id))
-        store_u32(made + 4 * middle, NOTHING)
-        after = begins & (~one << np.uint64(place))
+        after &= after - one
         pair = NONE
         if after:
             right = np.int64(load_i32(ids + 4 * trailing_zeros(after)))
             pair = merged_pair(workspace, new_id, right)
-        store_u32(made + 4 * place, np.uint32(pair << 6 | place))
+        made = with_number(made, place, pair << 6 | place)
+        made = with_number(made, middle, np.int64(NOTHING))
         before = begins & ((one << np.uint64(place)) - one)
         if before:
             place = np.int64(63) - leading_zeros(before)
             left = np.int64(load_i32(ids + 4 * place))
             pair = merged_pair(workspace, left, new_id)
-            store_u32(made + 4 * place, np.uint32(pair << 6 | place))
-    count = np.int64(0)
-    while begins:
-        store_u32(out + 4 * count, load_u32(ids + 4 * trailing_zeros(begins)))
-        begins &= begins - one
-        count += 1
-    return count
+            made = with_number(made, place, pair << 6 | place)
 
 
 # The memory of ``merge_long``: how many nodes are in use, how many ids wait, the word of bits that
@@ -222,13 +155,6 @@ def append_place(workspace: Int, memory: Int, nodes: Int, new_id: Int, place: In
         set_bit(field(workspace, WAITING_WORDS), new_id >> 6)
         store_i64(memory + WAITERS, load_i64(memory + WAITERS) + 1)
     store_i32(tails + 4 * new_id, np.int32(node))
-
-
-@inlined
-def set_bit(bits: Int, number: Int) -> None:
-    """Set one of many bits, 64 of which make a word."""
-    word = bits + 8 * (number >> 6)
-    store_u64(word, load_u64(word) | np.uint64(1) << np.uint64(number & 63))
 
 
 @inlined
@@ -338,87 +264,3 @@ def merge_any(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     if size <= SHORT:
         return merge_short(workspace, text, size, out)
     return merge_long(workspace, text, size, out)
-
-
-# Segments.
-
-
-@inlined
-def are_neighbours(workspace: Int, text: Int, left: Int, right: Int) -> bool:
-    """Whether the bytes of two ids, which end and begin at an address, are encoded as these two."""
-    lengths = field(workspace, LENGTHS)
-    before = np.int64(load_i32(lengths + 4 * left))
-    size = before + np.int64(load_i32(lengths + 4 * right))
-    ids = np.empty(size + 4, dtype=np.uint32)
-    count = merge_any(workspace, text - before, size, np.int64(ids.ctypes.data))
-    return count == 2 and ids[0] == left and ids[1] == right
-
-
-@inlined
-def length_of(workspace: Int, ids: Int, number: Int) -> Int:
-    """Return how many bytes the id under a number stands for."""
-    token = np.int64(load_u32(ids + 4 * number))
-    return np.int64(load_i32(field(workspace, LENGTHS) + 4 * token))
-
-
-@inlined
-def merge_segments(workspace: Int, text: Int, size: Int, out: Int) -> Int:
-    """Merge a stretch of more than ``SEGMENT`` bytes; write their ids and return how many."""
-    count, border = np.int64(0), np.int64(0)
-    while border < size:
-        length = min(np.int64(SEGMENT), size - border)
-        segment = out + 4 * count
-        added = merge_any(workspace, text + border, length, segment)
-        if count > 0:
-            last, first = np.int64(load_u32(segment - 4)), np.int64(load_u32(segment))
-            if not are_neighbours(workspace, text + border, last, first):
-                count, added = joined_anew(workspace, text, border, length, out, count, added)
-        count += added
-        border += length
-    return count
-
-
-@inlined
-def joined_anew(
-    workspace: Int, text: Int, border: Int, length: Int, out: Int, count: Int, added: Int
-) -> tuple[Int, Int]:
-    """Merge again around the border of two segments; return how many ids stand, and how many more.
-
-    Args:
-        border: where the second segment begins, of ``length`` bytes.
-        count: how many ids stand before it at ``out``, and ``added`` behind them.
-    """
-    reach = np.int64(SHORT)
-    while True:
-        kept, start = count, border
-        while kept > 0 and start > border - reach:
-            kept -= 1
-            start -= length_of(workspace, out, kept)
-        dropped, stop = np.int64(0), border
-        while dropped < added and stop < border + reach:
-            stop += length_of(workspace, out, count + dropped)
-            dropped += 1
-        anew = np.empty(stop - start + 4, dtype=np.uint32)
-        found = merge_any(workspace, text + start, stop - start, np.int64(anew.ctypes.data))
-        fits = True
-        if kept > 0:
-            before = np.int64(load_u32(out + 4 * (kept - 1)))
-            fits = are_neighbours(workspace, text + start, before, np.int64(anew[0]))
-        if fits and dropped < added:
-            after = np.int64(load_u32(out + 4 * (count + dropped)))
-            fits = are_neighbours(workspace, text + stop, np.int64(anew[found - 1]), after)
-        if fits:
-            break
-        reach *= 2
-    # The rest of the segment moves to behind what was merged anew.
-    rest = added - dropped
-    to, source = out + 4 * (kept + found), out + 4 * (count + dropped)
-    if to < source:
-        for number in range(rest):
-            store_u32(to + 4 * number, load_u32(source + 4 * number))
-    elif to > source:
-        for number in range(rest - 1, -1, -1):
-            store_u32(to + 4 * number, load_u32(source + 4 * number))
-    for number in range(found):
-        store_u32(out + 4 * (kept + number), anew[number])
-    return kept, found + rest
