@@ -17,6 +17,7 @@ COMMANDS = [
     "",
     "train",
     "sample",
+    "compare",
     "runs",
     "show",
     "verify",

@@ -44,7 +44,7 @@ def test_ids_do_not_depend_on_what_was_encoded_before(
     """With so small an arena, the caches are emptied again and again."""
     from hornbook.tokenizers.engine import encoder
 
-    monkeypatch.setattr(encoder, "ARENA_BYTES", 1 << 16)
+    monkeypatch.setattr(encoder, "ARENA_BYTES", 1 << 15)
     small = pickle.loads(pickle.dumps(tokenizer))
     small.prepare()
     emptied = 0

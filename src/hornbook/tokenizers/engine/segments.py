@@ -37,7 +37,7 @@ SEGMENT = 2048
 """The longest segment [bytes]; so much is merged within the processor's cache."""
 
 NEAR = 16
-"""How much is dropped at the end of a segment, and merged again at first around a border [bytes]."""
+"""How much is dropped at a segment's end, and merged again first around a border [bytes]."""
 
 
 @inlined
