@@ -16,7 +16,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hornbook.cli import bundle, compare, config, corpora, data, runs, sample, tokenizer, train
+from hornbook.cli import (
+    bundle,
+    compare,
+    config,
+    corpora,
+    data,
+    lr_find,
+    runs,
+    sample,
+    tokenizer,
+    train,
+)
 from hornbook.errors import HornbookError
 
 _MISTAKE = 2
@@ -91,6 +102,7 @@ def hornbook(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("compare")(compare.compare)
+app.command("lr-find")(lr_find.lr_find)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)

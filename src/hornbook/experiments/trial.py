@@ -15,7 +15,7 @@ from hornbook.experiments.budget import Trial, rows_for
 from hornbook.experiments.preparation import Prepared, validation_windows
 from hornbook.models import LanguageModel
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_batches, make_model, make_optimizer
+from hornbook.runs.assembly import Batches, make_batches, make_model, make_optimizer, make_trainable
 from hornbook.runs.config import RunConfig
 from hornbook.training import choose_device, evaluate
 from hornbook.training.evaluation import ValidationWindows
@@ -45,7 +45,7 @@ def try_cell(config: RunConfig, prepared: Prepared) -> Trial:
     batches = make_batches(config, prepared.store)
     mean = targets_per_row(batches)
     rows = rows_for(config.training.batch_size * config.context_length, mean)
-    model = make_model(config, prepared.tokenizer)
+    model = make_trainable(config, prepared.tokenizer)
     weights = weights_checksum(model)
     device = choose_device(config.training.device)
     model.to(device).train()
@@ -64,6 +64,7 @@ def try_cell(config: RunConfig, prepared: Prepared) -> Trial:
                 # Small enough that no setting under study can make the trial itself diverge.
                 learning_rate=min(1e-4, config.training.learning_rate),
                 gradient_clip=config.training.gradient_clip,
+                objective=config.training.objective,
                 dropout_seed=stream_seed(config.seed, "dropout", len(times)),
             )
             times.append(time.perf_counter() - began)

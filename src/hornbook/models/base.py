@@ -13,7 +13,8 @@ the next call. So one sampling loop serves every model.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -35,10 +36,17 @@ class LanguageModel(nn.Module, ABC):
         closed_form: whether the weights are computed from counts instead of by gradients.
         carries_state: whether the state is a ``CarriedState``, so that training may hand it from
             one window to the next.
+        token_axes: tensors, by name, whose entries belong to token ids, with the axes that ids
+            number; a model with another vocabulary can then take over the tokens that both know.
+            No axes: the entries belong to ids in some other way, such as a hash of them.
     """
 
     closed_form = False
     carries_state = False
+    token_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        "token_embedding.weight": (0,),
+        "output_head.weight": (0,),
+    }
 
     def __init__(self, vocab_size: int, context_length: int | None) -> None:
         super().__init__()

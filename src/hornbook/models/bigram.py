@@ -6,7 +6,8 @@ towards the logarithms of the counts that ``bigram_counts`` computes at once.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -27,6 +28,8 @@ class Bigram(LanguageModel):
 
     Parameters: ``vocab_size`` squared. The state is empty: a bigram remembers nothing.
     """
+
+    token_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {"table.weight": (0, 1)}
 
     def __init__(self, config: BigramConfig, *, vocab_size: int) -> None:
         super().__init__(vocab_size, context_length=None)

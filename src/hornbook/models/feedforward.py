@@ -48,6 +48,7 @@ class FeedForward(nn.Module):
         self.gated = kind == "swiglu"
         # One matrix for gate and up: a single product is faster than two.
         self.up = nn.Linear(d_model, 2 * d_ff if self.gated else d_ff, bias=bias)
+        self.joint_rows = {"up.weight": (d_ff, d_ff)} if self.gated else {}
         self.down = nn.Linear(d_ff, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
 

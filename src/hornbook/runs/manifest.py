@@ -63,6 +63,29 @@ class Origin(BaseModel):
     changed: dict[str, tuple[Any, Any]]
 
 
+class WarmStart(BaseModel):
+    """Whose weights a run began with, and what became of each of its tensors.
+
+    Attributes:
+        run, step: the checkpoint that they are from.
+        weights: its SHA-256.
+        taken: tensors copied whole.
+        by_token: tensors of which the rows of common tokens were copied, and how many those are.
+        left: tensors that stayed as drawn, and why.
+        unused: tensors of the other run that have no place here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    step: int
+    weights: str
+    taken: tuple[str, ...]
+    by_token: dict[str, int]
+    left: dict[str, str]
+    unused: tuple[str, ...]
+
+
 class Manifest(BaseModel):
     """The content of ``manifest.json``.
 
@@ -80,6 +103,7 @@ class Manifest(BaseModel):
     split: dict[str, Any] | None = None
     tokenizer_checksum: str | None = None
     forked_from: Origin | None = None
+    warm_start: WarmStart | None = None
     sessions: tuple[Session, ...] = ()
 
     def write(self, folder: Path) -> None:

@@ -25,9 +25,13 @@ from hornbook.errors import TrainingStopped
 from hornbook.generation import generate
 from hornbook.listener import Listener
 from hornbook.models import BigramCounts, CarriedState, LanguageModel
-from hornbook.optimization import learning_rate_at, load_optimizer_tensors, optimizer_tensors
+from hornbook.optimization import (
+    group_facts,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_model, make_optimizer
+from hornbook.runs.assembly import Batches, make_optimizer, make_trainable
 from hornbook.runs.checkpoints import (
     Checkpoint,
     TrainingState,
@@ -82,7 +86,7 @@ class TrainingLoop:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
         self.batches, self.device, self.listener = batches, device, listener
         self.plan = config.training
-        self.model: LanguageModel = make_model(config, tokenizer)
+        self.model: LanguageModel = make_trainable(config, tokenizer, listener=listener)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         self._newest = newest_whole_checkpoint(folder.path, listener=listener)
         self.state = self._newest.state() if self._newest is not None else TrainingState()
@@ -118,6 +122,7 @@ class TrainingLoop:
             load_optimizer_tensors(optimizer, self.model, newest.optimizer_tensors())
         if self.plan.carry_state:
             self._carried = self._first_carried(newest)
+        self.listener.optimizing(group_facts(optimizer, self.plan.peak_learning_rate))
         self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption, BatchLoader(self._steps(), self.device) as loader:
             while self.state.step < self.last_step and interruption.requested is None:
@@ -129,11 +134,10 @@ class TrainingLoop:
     def _steps(self) -> Iterator[list[Batch]]:
         """The micro-batches of every step that is left."""
         plan, first = self.plan, self.state.examples_seen
-        for _ in range(self.state.step, self.last_step):
-            yield list(
-                micro_batches(self.batches.training, first, plan.batch_size, plan.micro_batch_size)
-            )
-            first += plan.batch_size
+        for step in range(self.state.step, self.last_step):
+            size = plan.batch_size_at(step)
+            yield list(micro_batches(self.batches.training, first, size, plan.micro_batch_size))
+            first += size
 
     def _first_carried(self, newest: Checkpoint | None) -> CarriedState:
         """The state that the newest checkpoint holds, or that of rows which have read nothing."""
@@ -176,16 +180,14 @@ class TrainingLoop:
         began, waited = time.perf_counter(), loader.waited
         parts = loader.next_step()
         state, plan = self.state, self.plan
-        rate = learning_rate_at(
-            state.step, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
-        )
+        rate = plan.learning_rate_at(state.step)
         result = self._apply(optimizer, rate, parts)
         self._carried = result.carried
         seconds = time.perf_counter() - began
         self.state = state = replace(
             state,
             step=state.step + 1,
-            examples_seen=state.examples_seen + plan.batch_size,
+            examples_seen=state.examples_seen + plan.batch_size_at(state.step),
             tokens_seen=state.tokens_seen + result.tokens,
             seconds=state.seconds + seconds,
             running_loss=state.running_loss + result.loss * result.tokens,
@@ -212,6 +214,7 @@ class TrainingLoop:
                 learning_rate=rate,
                 gradient_clip=plan.gradient_clip,
                 dropout_seed=stream_seed(self.config.seed, "dropout", state.step),
+                objective=plan.objective,
                 carried=self._carried_on(),
             )
         except NotFinite as error:

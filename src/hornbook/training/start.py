@@ -12,6 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from hornbook.corpora import CorpusSplit
+from hornbook.data import TokenStore
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
 from hornbook.runs.assembly import (
@@ -35,6 +37,7 @@ from hornbook.training.session import (
     run_session,
     write_settings,
 )
+from hornbook.training.warm_start import begin_from_origin, borrowed_tokenizer, with_fixed_origin
 
 CHANGEABLE = (
     "corpus.files",
@@ -86,6 +89,7 @@ def train(
     if corpus:
         wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
     device = choose_device(wanted.training.device)
+    wanted = with_fixed_origin(wanted)
     if out is not None:
         refuse_foreign(Path(out))
     wanted, split = read_corpus(wanted, listener=listener)
@@ -98,9 +102,7 @@ def train(
         write_settings(begun, wanted, Manifest(created=now(), preset=preset))
     with run_lock(folder.path):
         try:
-            tokenizer = make_tokenizer(wanted, split, listener=listener)
-            store = make_store(split, tokenizer, listener=listener)
-            record_data(folder, wanted, split, tokenizer)
+            store = _tokenized(folder, wanted, split, listener)
             loop = make_loop(folder, wanted, store, device, listener)
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
@@ -151,12 +153,24 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
             )
         if manifest.fingerprints is None:  # it was killed before its first step
             config, split = read_corpus(config, listener=listener)
-            tokenizer = make_tokenizer(config, split, listener=listener)
-            store = make_store(split, tokenizer, listener=listener)
-            record_data(folder, config, split, tokenizer)
+            store = _tokenized(folder, config, split, listener)
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
+            begin_from_origin(folder, config, folder.read_tokenizer(), listener)
         return run_session(make_loop(folder, config, store, device, listener), changed)
+
+
+def _tokenized(
+    folder: RunFolder, config: RunConfig, split: CorpusSplit, listener: Listener
+) -> TokenStore:
+    """The tokens of a run that has none yet; it then knows what it is trained on."""
+    tokenizer = borrowed_tokenizer(config, listener)
+    if tokenizer is None:
+        tokenizer = make_tokenizer(config, split, listener=listener)
+    store = make_store(split, tokenizer, listener=listener)
+    record_data(folder, config, split, tokenizer)
+    begin_from_origin(folder, config, tokenizer, listener)
+    return store
 
 
 def _changeable(key: str) -> bool:

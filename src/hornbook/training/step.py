@@ -16,7 +16,7 @@ import torch
 from hornbook.data import Batch, PackedBatches, TrainingBatches
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.models import CarriedState, LanguageModel
-from hornbook.optimization import cross_entropy_sum
+from hornbook.optimization import SURPRISE, ObjectiveConfig, model_loss_sum, set_learning_rate
 from hornbook.randomness import stream_seed
 
 
@@ -25,7 +25,7 @@ class StepResult:
     """What one step was like.
 
     Attributes:
-        loss: mean over the batch's real targets [nats per token].
+        loss: mean surprise over the batch's real targets [nats per token].
         tokens: real targets in the batch.
         gradient_norm: length of the whole gradient before clipping.
         carried: the state behind the batch, cut off from its gradient; ``None`` if none is carried.
@@ -57,6 +57,7 @@ def training_step(
     learning_rate: float,
     gradient_clip: float,
     dropout_seed: int,
+    objective: ObjectiveConfig = SURPRISE,
     carried: CarriedState | None = None,
 ) -> StepResult:
     """Move the weights once, by the gradient of the mean loss over all ``parts``.
@@ -68,6 +69,7 @@ def training_step(
         learning_rate: for this step.
         gradient_clip: longest gradient that is applied as it is; 0 never shortens.
         dropout_seed: the step's seed in the ``dropout`` stream.
+        objective: what is minimised.
         carried: the state before each row of the batch; ``None`` starts every row afresh.
 
     Raises:
@@ -84,11 +86,15 @@ def training_step(
         rows = slice(row, row + len(part.tokens))
         row = rows.stop
         begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
-        logits, end = model(part.tokens, begin, positions=part.positions, segments=part.segments)
+        features, end = model.hidden(
+            part.tokens, begin, positions=part.positions, segments=part.segments
+        )
         ends.append(end)
-        loss = cross_entropy_sum(logits, part.targets) / max(tokens, 1)
-        loss.backward()
-        total += loss.detach()
+        found = model_loss_sum(
+            model, features, part.targets, objective, real_targets=part.real_targets
+        )
+        (found.objective / max(tokens, 1)).backward()
+        total += found.nats / max(tokens, 1)
     loss_value = total.item()
     if not math.isfinite(loss_value):
         raise NotFinite(f"the loss is {loss_value}")
@@ -97,8 +103,7 @@ def training_step(
     norm = torch.nn.utils.clip_grad_norm_(parameters, largest).item()
     if not math.isfinite(norm):
         raise NotFinite(f"the gradient of {_first_not_finite(model)} is not finite")
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+    set_learning_rate(optimizer, learning_rate)
     optimizer.step()
     return StepResult(loss_value, tokens, norm, None if carried is None else _joined(ends))
 
