@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,17 +36,10 @@ class LanguageModel(nn.Module, ABC):
         closed_form: whether the weights are computed from counts instead of by gradients.
         carries_state: whether the state is a ``CarriedState``, so that training may hand it from
             one window to the next.
-        token_axes: tensors, by name, whose entries belong to token ids, with the axes that ids
-            number; a model with another vocabulary can then take over the tokens that both know.
-            No axes: the entries belong to ids in some other way, such as a hash of them.
     """
 
     closed_form = False
     carries_state = False
-    token_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {
-        "token_embedding.weight": (0,),
-        "output_head.weight": (0,),
-    }
 
     def __init__(self, vocab_size: int, context_length: int | None) -> None:
         super().__init__()
@@ -111,6 +104,15 @@ class LanguageModel(nn.Module, ABC):
     def parameter_count(self) -> int:
         """How many trained numbers the model has; shared ones (a tied head) count once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def token_axes(self) -> Mapping[str, tuple[int, ...]]:
+        """The tensors whose entries belong to token ids, by name, and the axes that ids number.
+
+        A model with another vocabulary can then take over the tokens that both know. No axes: the
+        entries belong to ids in some other way, such as a hash of them.
+        """
+        return {"token_embedding.weight": (0,), "output_head.weight": (0,)}
 
     @property
     def device(self) -> torch.device:
