@@ -1,9 +1,9 @@
 """What a device could do at best, as its maker states it: the measure of utilisation.
 
 Products of matrices on NVIDIA's cards, without sparsity, with sums in float32 [10^12 FLOP a
-second]. Sources: NVIDIA's data sheets of V100, T4, A10, A100, A40, L4, L40S, H100, H200; for GeForce
-the white papers of Ampere GA102 and of Ada (appendix A of each). A card that stands here under no
-name has no peak: better unknown than wrong.
+second]. Sources: NVIDIA's data sheets of V100, T4, A10, A100, A40, L4, L40S, H100 and H200; the
+white papers of Ampere GA102 and of Ada (appendix A of each) for GeForce. A card that stands here
+under no name has no peak: better unknown than wrong.
 """
 
 from __future__ import annotations
