@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hornbook.optimization import OptimizerConfig, build_optimizer
+from hornbook.optimization import OptimizerConfig, build_optimizer, optimizer_tensors
 from hornbook.optimization.muon import Muon, update_scale
 from hornbook.optimization.newton_schulz import COEFFICIENTS, fast_dtype, orthogonalised
 
@@ -217,6 +217,32 @@ def test_what_has_no_gradient_stays() -> None:
     optimizer.step()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) == (name != "wide.weight"), name
+
+
+def test_a_step_that_is_told_to_be_skipped_on_the_device_changes_nothing() -> None:
+    model, plain = Parts(), Parts()
+    optimizers = [
+        build_optimizer(each, OptimizerConfig(kind="muon", weight_decay=0.5, momentum=0.5), 0.1)
+        for each in (model, plain)
+    ]
+    for number in range(4):
+        skipped = number in {0, 2}
+        model.give_gradients(number)
+        plain.give_gradients(number)
+        if skipped:
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter.grad.view(-1)[0] = math.nan
+        optimizers[0].found_inf = torch.tensor(float(skipped))  # type: ignore[attr-defined]
+        optimizers[0].step()
+        if not skipped:
+            optimizers[1].step()
+    states = [optimizer_tensors(o, m) for o, m in zip(optimizers, (model, plain), strict=True)]
+    assert set(states[0]) == set(states[1])
+    for name, tensor in states[1].items():
+        torch.testing.assert_close(states[0][name], tensor)
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(dict(model.named_parameters())[name], parameter)
 
 
 def test_scales_by_shape() -> None:

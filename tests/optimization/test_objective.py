@@ -28,8 +28,9 @@ from hornbook.optimization import (
 )
 from hornbook.optimization.chunked_loss import chunked_loss_sum, head_weights
 from hornbook.optimization.objective import loss_sum
+from hornbook.runs.resolution import resolve
 from hornbook.targets import IGNORED_TARGET
-from hornbook.training.step import training_step
+from hornbook.training.equipment import choose_equipment, make_step
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -268,17 +269,16 @@ def test_a_step_shows_the_surprise_and_follows_the_objective() -> None:
     tokens = some_targets(4, 8, vocab_size=30, ignored=0)
     batch = Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), 28)
 
-    def after(objective: ObjectiveConfig) -> tuple[float, float]:
+    def after(**objective: float) -> tuple[float, float]:
+        config = resolve(preset="tiny", overrides={"training": {"objective": objective}})
         model: LanguageModel = build_model(
             TransformerConfig(layers=1, d_model=16), vocab_size=30, context_length=8, seed=2
         )
         optimizer = build_optimizer(model, OptimizerConfig(), 0.01)
-        result = training_step(
-            model, optimizer, [batch], learning_rate=0.01, gradient_clip=0, dropout_seed=1,
-            objective=objective,
-        )  # fmt: skip
-        return result.loss, result.gradient_norm
+        step = make_step(config, choose_equipment(config), model.train(), optimizer)
+        result = step([batch], learning_rate=0.01, dropout_seed=1)
+        return result.loss.item(), result.gradient_norm.item()
 
-    plain, smoothed = after(ObjectiveConfig()), after(ObjectiveConfig(label_smoothing=0.5))
+    plain, smoothed = after(), after(label_smoothing=0.5)
     assert plain[0] == smoothed[0]
     assert plain[1] != smoothed[1]

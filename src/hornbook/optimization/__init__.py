@@ -10,13 +10,14 @@ them), ``muon`` with ``newton_schulz``, ``optimizer_state`` (what a checkpoint k
 from hornbook.optimization.batch_ramp import BatchRampConfig, batch_size_at, examples_before
 from hornbook.optimization.freezing import freeze
 from hornbook.optimization.groups import group_facts, parameter_groups, set_learning_rate
-from hornbook.optimization.model_loss import model_loss_sum, model_token_losses
+from hornbook.optimization.model_loss import few_logits, model_loss_sum, model_token_losses
 from hornbook.optimization.objective import (
     SURPRISE,
     LossSum,
     ObjectiveConfig,
     cross_entropy_sum,
     loss_per_token,
+    loss_sum,
 )
 from hornbook.optimization.optimizer_state import (
     fitting_tensors,
@@ -43,12 +44,14 @@ __all__ = [
     "build_optimizer",
     "cross_entropy_sum",
     "examples_before",
+    "few_logits",
     "fitting_tensors",
     "freeze",
     "group_facts",
     "learning_rate_at",
     "load_optimizer_tensors",
     "loss_per_token",
+    "loss_sum",
     "model_loss_sum",
     "model_token_losses",
     "optimizer_tensors",

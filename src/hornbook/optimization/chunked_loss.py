@@ -21,12 +21,16 @@ so tied heads, soft-caps and padded vocabularies need no words here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
 from hornbook.optimization.objective import LossSum, ObjectiveConfig
+
+Score = Callable[[torch.Tensor, torch.Tensor, ObjectiveConfig], tuple[LossSum, torch.Tensor]]
+"""The sums, and the gradient by the logits, from logits and targets."""
 
 Head = Callable[[torch.Tensor], torch.Tensor]
 """Logits [n, vocab_size] from features [n, width]."""
@@ -39,6 +43,7 @@ def chunked_loss_sum(
     objective: ObjectiveConfig,
     *,
     rows: int,
+    compiled: bool = False,
 ) -> LossSum:
     """The sums over all targets, ``rows`` of them at a time; gradients flow as ever.
 
@@ -48,9 +53,13 @@ def chunked_loss_sum(
         targets: [n] ``int64``; every one counts.
         objective: what is minimised.
         rows: tokens whose logits stand in memory at once.
+        compiled: whether what is done to logits is compiled into one kernel.
     """
+    score = _compiled_scores() if compiled else _scored
     weights = head_weights(head, features) if torch.is_grad_enabled() else []
-    found, nats = _ChunkedLoss.apply(head, objective, rows, weights, targets, features, *weights)  # pyright: ignore[reportGeneralTypeIssues]
+    found, nats = _ChunkedLoss.apply(
+        head, score, objective, rows, weights, targets, features, *weights
+    )  # pyright: ignore[reportGeneralTypeIssues]
     return LossSum(found, nats)
 
 
@@ -71,6 +80,12 @@ def head_weights(head: Head, features: torch.Tensor) -> list[torch.Tensor]:
     return weights
 
 
+@cache
+def _compiled_scores() -> Score:
+    # The last chunk is shorter than the others, and as long as the padding leaves it.
+    return torch.compile(_scored, dynamic=True)
+
+
 class _ChunkedLoss(torch.autograd.Function):
     """See the module; ``apply`` returns objective and nats."""
 
@@ -78,6 +93,7 @@ class _ChunkedLoss(torch.autograd.Function):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any,
         head: Head,
+        score: Score,
         objective: ObjectiveConfig,
         rows: int,
         weights: list[torch.Tensor],
@@ -87,14 +103,14 @@ class _ChunkedLoss(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         total = torch.zeros((), dtype=torch.float32, device=features.device)
         nats = torch.zeros_like(total)
-        of_features = torch.empty_like(features) if ctx.needs_input_grad[5] else None
+        of_features = torch.empty_like(features) if ctx.needs_input_grad[6] else None
         of_weights: list[torch.Tensor] = []
         for first in range(0, len(features), rows):
             part = slice(first, first + rows)
             with torch.enable_grad():
                 chunk = features[part].detach().requires_grad_(of_features is not None)
                 logits = head(chunk)
-            sums, gradient = _scored(logits.detach(), targets[part], objective)
+            sums, gradient = score(logits.detach(), targets[part], objective)
             total += sums.objective
             nats += sums.nats
             inputs = weights if of_features is None else [chunk, *weights]
@@ -119,7 +135,7 @@ class _ChunkedLoss(torch.autograd.Function):
         # They are as large as the head, so they are scaled in place, and used once.
         ctx.gradients = None
         scaled = [] if of_features is None else [of_features.mul_(factor)]
-        return (None,) * 5 + (
+        return (None,) * 6 + (
             scaled[0] if scaled else None,
             *(gradient.mul_(factor) for gradient in of_weights),
         )

@@ -49,6 +49,7 @@ def model_loss_sum(
     objective: ObjectiveConfig = SURPRISE,
     *,
     real_targets: int | None = None,
+    compiled: bool = False,
 ) -> LossSum:
     """The sum of the loss over real targets, with gradients by features and head.
 
@@ -59,17 +60,22 @@ def model_loss_sum(
         objective: what is minimised.
         real_targets: how many count (``Batch.real_targets``); where it is not given they are
             counted, and an accelerator is waited for.
+        compiled: whether what is done to the logits of a chunk is compiled into one kernel.
     """
     rows = logit_rows(model, features.device)
     if real_targets is None:
         real_targets = int((targets != IGNORED_TARGET).sum())
-    few = targets.numel() <= rows
-    if few and real_targets > (1 - WORTH_LEAVING_OUT) * targets.numel():
+    if few_logits(model, targets) and real_targets > (1 - WORTH_LEAVING_OUT) * targets.numel():
         return loss_sum(model.head(features), targets, objective)
     features, targets = real_rows(features, targets, real_targets)
     if len(targets) <= rows:
         return loss_sum(model.head(features), targets, objective)
-    return chunked_loss_sum(model.head, features, targets, objective, rows=rows)
+    return chunked_loss_sum(model.head, features, targets, objective, rows=rows, compiled=compiled)
+
+
+def few_logits(model: HasHead, targets: torch.Tensor) -> bool:
+    """Whether the logits for all ``targets`` may stand in memory at once."""
+    return targets.numel() <= logit_rows(model, targets.device)
 
 
 def model_token_losses(

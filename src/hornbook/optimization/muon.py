@@ -90,6 +90,8 @@ class Muon(torch.optim.Optimizer):
         self.betas, self.epsilon = betas, epsilon
         self._joint_rows = dict(joint_rows or {})
 
+    _step_supports_amp_scaling = True
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Move every weight that has a gradient, once.
@@ -112,19 +114,37 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         momenta = [self._momentum(parameter) for parameter in parameters]
+        skipped = self._skipped
+        before = None if skipped is None else [momentum.clone() for momentum in momenta]
         torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
         if self.nesterov:
             updates = list(torch._foreach_lerp(gradients, momenta, self.momentum))
         else:
             updates = [momentum.clone() for momentum in momenta]
         self._orthogonalise(parameters, updates)
+        if skipped is not None and before is not None:
+            for momentum, old, update in zip(momenta, before, updates, strict=True):
+                momentum.copy_(torch.where(skipped, old, momentum))
+                update.masked_fill_(skipped, 0.0)
         if decay and self.cautious:
             for parameter, update in zip(parameters, updates, strict=True):
                 agreeing = (parameter * update > 0).to(parameter.dtype)
                 parameter.addcmul_(parameter, agreeing, value=-learning_rate * decay)
         elif decay:
-            torch._foreach_mul_(parameters, 1 - learning_rate * decay)
+            kept: Any = 1 - learning_rate * decay
+            torch._foreach_mul_(parameters, kept if skipped is None else kept ** (~skipped).float())
         torch._foreach_add_(parameters, updates, alpha=-learning_rate)
+
+    @property
+    def _skipped(self) -> torch.Tensor | None:
+        """[] bool on the device, whether this step is to change nothing; ``None`` if it must.
+
+        PyTorch's agreement with optimizers that need not wait for the device to learn whether a
+        gradient was finite: ``found_inf`` is set before the step.
+        """
+        found: torch.Tensor | None = getattr(self, "found_inf", None)
+        assert getattr(self, "grad_scale", None) is None, "gradients come without a scale"
+        return None if found is None else found > 0
 
     def _momentum(self, parameter: torch.Tensor) -> torch.Tensor:
         state = self.state[parameter]
@@ -167,6 +187,7 @@ class Muon(torch.optim.Optimizer):
             [],
             [state["step"] for state in states],
             fused=True,
+            found_inf=getattr(self, "found_inf", None),
             amsgrad=False,
             beta1=self.betas[0],
             beta2=self.betas[1],

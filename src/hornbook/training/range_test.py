@@ -22,8 +22,8 @@ from hornbook.runs.checkpoints import Checkpoint
 from hornbook.runs.config import RunConfig
 from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer
-from hornbook.training.devices import choose_device
-from hornbook.training.step import NotFinite, micro_batches, training_step
+from hornbook.training.equipment import Equipment, choose_equipment, make_step
+from hornbook.training.step import NotFinite, micro_batches, not_finite, read
 
 LOWEST, HIGHEST = 1e-6, 10.0
 """The range that a test covers unless told otherwise."""
@@ -58,18 +58,19 @@ def range_test(
         RunError: when a step does not fit into memory.
     """
     _refuse_impossible(config, lowest, highest, steps)
-    device = choose_device(config.training.device)
+    equipment = choose_equipment(config)
     model = make_trainable(config, tokenizer)
-    step = _stepper(config, model, store, device, checkpoint)
     rates, losses, broke_off = [], [], ""
-    accelerators = [device] if device.type == "cuda" else []
+    accelerators = [equipment.device] if equipment.device.type == "cuda" else []
     size = config.training.micro_batch_size or config.training.batch_size
     remedy = f"Set training.micro_batch_size to less, such as {max(size // 2, 1)}."
     with (
+        equipment.in_use(),
         torch.random.fork_rng(accelerators),
         explained_memory(f"A step with {size} windows at once", remedy),
         listener.progress("raising the learning rate", total=steps, unit="steps") as progress,
     ):
+        step = _stepper(config, equipment, model, store, checkpoint)
         for number, rate in enumerate(growing_rates(lowest, highest, steps)):
             try:
                 loss = step(number, rate)
@@ -87,9 +88,9 @@ def range_test(
 
 def _stepper(
     config: RunConfig,
+    equipment: Equipment,
     model: LanguageModel,
     store: TokenStore,
-    device: torch.device,
     checkpoint: Checkpoint | None,
 ) -> Callable[[int, float], float]:
     """A function that takes step ``number`` with ``training.learning_rate`` = ``rate``."""
@@ -99,27 +100,27 @@ def _stepper(
         checkpoint.verify()
         checkpoint.load_model(model)
         first = checkpoint.state().examples_seen
-    model.to(device).train()
+    model.to(equipment.device).train()
     optimizer = make_optimizer(config, model)
     if checkpoint is not None:
         kept = fitting_tensors(optimizer, model, checkpoint.optimizer_tensors())
         load_optimizer_tensors(optimizer, model, kept)
+    step = make_step(config, equipment, model, optimizer)
 
-    def step(number: int, rate: float) -> float:
+    def loss_after(number: int, rate: float) -> float:
         begin = first + number * plan.batch_size
         parts = micro_batches(batches.training, begin, plan.batch_size, plan.micro_batch_size)
-        result = training_step(
-            model,
-            optimizer,
-            [part.to(device) for part in parts],
+        result = step(
+            [part.to(equipment.device) for part in parts],
             learning_rate=plan.model_copy(update={"learning_rate": rate}).peak_learning_rate,
-            gradient_clip=plan.gradient_clip,
             dropout_seed=stream_seed(config.seed, "dropout", number),
-            objective=plan.objective,
         )
-        return result.loss
+        reading = read([result])[0]
+        if not reading.applied:
+            raise not_finite(result, reading)
+        return reading.loss
 
-    return step
+    return loss_after
 
 
 def _refuse_impossible(config: RunConfig, lowest: float, highest: float, steps: int) -> None:

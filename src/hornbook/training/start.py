@@ -28,7 +28,7 @@ from hornbook.runs.lock import run_lock
 from hornbook.runs.manifest import Manifest, now
 from hornbook.runs.resolution import Overrides, check, differences, resolve
 from hornbook.runs.run import Run, split_address
-from hornbook.training.devices import choose_device
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.session import (
     make_loop,
     new_folder,
@@ -50,10 +50,16 @@ CHANGEABLE = (
     "training.sample_every",
     "training.sample_prompt",
     "training.device",
+    "training.precision",
+    "training.tf32",
+    "training.compile",
+    "training.activation_checkpointing",
+    "training.threads",
     "sampling.",
 )
-"""Settings that a resumed run may change: they alter how long, how often and where, never
-what is learned from which example. The text behind ``corpus.files`` must be the same."""
+"""Settings that a resumed run may change: they alter how long, how often, where and with what
+arithmetic, never what is learned from which example. The text behind ``corpus.files`` must be the
+same."""
 
 
 def train(
@@ -88,7 +94,7 @@ def train(
         wanted = resolve(base=wanted, overrides=settings)
     if corpus:
         wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
-    device = choose_device(wanted.training.device)
+    equipment = choose_equipment(wanted)
     wanted = with_fixed_origin(wanted)
     if out is not None:
         refuse_foreign(Path(out))
@@ -103,7 +109,7 @@ def train(
     with run_lock(folder.path):
         try:
             store = _tokenized(folder, wanted, split, listener)
-            loop = make_loop(folder, wanted, store, device, listener)
+            loop = make_loop(folder, wanted, store, equipment, listener)
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
             raise
@@ -134,7 +140,7 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
 
 def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
     """Resume the run at ``folder`` under ``config``, which may differ where that is harmless."""
-    device = choose_device(config.training.device)
+    equipment = choose_equipment(config)
     with run_lock(folder.path):
         manifest = folder.read_manifest()
         changed = differences(check(dict(manifest.settings)), config)
@@ -157,7 +163,7 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
             begin_from_origin(folder, config, folder.read_tokenizer(), listener)
-        return run_session(make_loop(folder, config, store, device, listener), changed)
+        return run_session(make_loop(folder, config, store, equipment, listener), changed)
 
 
 def _tokenized(
