@@ -16,17 +16,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from hornbook.durable import durable_folder
 from hornbook.errors import InteropError, TokenizerError
-from hornbook.interop.agreement import compare
+from hornbook.interop.agreement import Agreement, compare
 from hornbook.interop.form import Form
 from hornbook.interop.gpt2 import GPT2
 from hornbook.interop.layout import Layout
@@ -37,7 +39,6 @@ from hornbook.models import Transformer, TransformerConfig
 from hornbook.runs.checkpoints import model_tensors
 from hornbook.runs.manifest import software
 from hornbook.runs.run import Run
-from hornbook.tokenizers import Tokenizer
 
 _FORMS: Sequence[Form] = (GPT2, LLAMA)
 
@@ -69,10 +70,9 @@ def export_huggingface(run: Run, folder: Path | str) -> Exported:
         folder: the folder to make.
 
     Raises:
-        InteropError: the folder exists, or ``transformers`` has no form for this run; every
-            setting that stands in the way is named.
+        InteropError: the folder exists or cannot be written, or ``transformers`` has no form for
+            this run; every setting that stands in the way is named.
         RunError: the run's weights are damaged.
-        OSError: the folder cannot be written.
     """
     folder = Path(folder)
     if os.path.lexists(folder):
@@ -80,24 +80,54 @@ def export_huggingface(run: Run, folder: Path | str) -> Exported:
             f"{folder} cannot be written", ["it exists already; name another folder"]
         )
     form, config, tokenizer_file = _form_of(run)
-    model = run.model
-    assert isinstance(model, Transformer)
-    tokenizer = run.tokenizer
-    layout = form.layout(config, tokenizer.vocab_size)
-    values = form.write(config, tokenizer.vocab_size) | _special_ids(tokenizer) | _origin()
-    with durable_folder(folder) as aside:
-        save_file(_tensors(layout, model), aside / SINGLE_FILE, metadata={"format": "pt"})
-        _write_json(aside / CONFIG_FILE, values)
-        _write_json(aside / "generation_config.json", _generation(run))
-        (aside / "tokenizer.json").write_bytes(tokenizer_file)
-        settings = tokenizer_config(tokenizer, run.config.context_length)
-        _write_json(aside / "tokenizer_config.json", settings)
-        files = TensorFiles([aside / SINGLE_FILE])
-        written = json.loads((aside / CONFIG_FILE).read_text(encoding="utf-8"))
-        agreement = compare(
-            form, written, lambda name: files.read(layout.full_name(name)), model, tokenizer
-        )
+    assert isinstance(run.model, Transformer)
+    layout = form.layout(config, run.tokenizer.vocab_size)
+    try:
+        with durable_folder(folder) as aside:
+            tensors = _tensors(layout, run.model)
+            save_file(tensors, aside / SINGLE_FILE, metadata={"format": "pt"})
+            _write_small_files(aside, run, form.write(config, run.tokenizer.vocab_size))
+            (aside / "tokenizer.json").write_bytes(tokenizer_file)
+            shutil.copymode(
+                aside / CONFIG_FILE, aside / SINGLE_FILE
+            )  # else only its owner reads it
+            agreement = _read_again(aside, form, layout, run)
+    except (OSError, SafetensorError) as error:  # the second is how a full disk shows there
+        raise InteropError(f"{folder} cannot be written", [str(error)]) from error
     return Exported(folder, form, layout, run.checkpoint.step, agreement.difference)
+
+
+def _write_small_files(folder: Path, run: Run, values: dict[str, Any]) -> None:
+    tokenizer = run.tokenizer
+    special = {
+        "bos_token_id": tokenizer.start_id,
+        "eos_token_id": tokenizer.end_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
+    origin = {"dtype": "float32", "hornbook_version": software()["hornbook"]}
+    _write_json(folder / CONFIG_FILE, values | special | origin)
+    stops = [
+        tokenizer.special_tokens[text]
+        for text in run.config.sampling.stop
+        if text in tokenizer.special_tokens
+    ]
+    ends = {"eos_token_id": [tokenizer.end_id, *stops]} if stops else {}
+    _write_json(folder / "generation_config.json", special | ends)
+    settings = tokenizer_config(tokenizer, run.config.context_length)
+    _write_json(folder / "tokenizer_config.json", settings)
+
+
+def _read_again(folder: Path, form: Form, layout: Layout, run: Run) -> Agreement:
+    """Compare what was written with the run."""
+    values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    with TensorFiles([folder / SINGLE_FILE]) as files:
+        return compare(
+            form,
+            values,
+            lambda name: files.read(layout.full_name(name)),
+            run.model,
+            run.tokenizer,
+        )
 
 
 def _form_of(run: Run) -> tuple[Form, TransformerConfig, bytes]:
@@ -137,32 +167,6 @@ def _tensors(layout: Layout, model: Transformer) -> dict[str, torch.Tensor]:
         for name, part in zip(entry.theirs, parts, strict=True):
             tensors[layout.full_name(name)] = part.cpu().contiguous()
     return tensors
-
-
-def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
-    return {
-        "bos_token_id": tokenizer.start_id,
-        "eos_token_id": tokenizer.end_id,
-        "pad_token_id": tokenizer.pad_id,
-    }
-
-
-def _origin() -> dict[str, Any]:
-    return {"dtype": "float32", "hornbook_version": software()["hornbook"]}
-
-
-def _generation(run: Run) -> dict[str, Any]:
-    """Special tokens; with every text that ends a sample and is a special token among the ends."""
-    tokenizer = run.tokenizer
-    stops = [
-        tokenizer.special_tokens[text]
-        for text in run.config.sampling.stop
-        if text in tokenizer.special_tokens
-    ]
-    ids: dict[str, Any] = dict(_special_ids(tokenizer))
-    if stops:
-        ids["eos_token_id"] = [tokenizer.end_id, *stops]
-    return ids
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -52,7 +52,7 @@ class GPT2Form(Form):
         | {"rotary_scaling", "rotary_scaling_factor", "rotary_trained_length"}
         | {"rotary_low_frequency", "rotary_high_frequency"}
     )
-    needs: Mapping[str, tuple[Any, ...]] = {
+    needs: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "positions": ("learned",),
         "norm": ("layernorm",),
         "feedforward": tuple(dict.fromkeys(ACTIVATIONS.values())),

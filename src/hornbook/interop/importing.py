@@ -120,8 +120,9 @@ def import_model(
     source = _open(form, path, tokenizer, listener)
     config = _run_config(source, context_length)
     model = make_model(config, source.text.tokenizer)
-    _assign(source, model, listener)
-    found = compare(form, source.values.values, source.read, model, source.text.tokenizer)
+    with source.tensors:
+        _assign(source, model, listener)
+        found = compare(form, source.values.values, source.read, model, source.text.tokenizer)
     target = Path(out) if out is not None else fresh_run_path(_name_of(path), None)
     origin = ImportedFrom(
         form=form.name,

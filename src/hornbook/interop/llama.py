@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -45,7 +45,7 @@ class LlamaForm(Form):
         | {"rotary_scaling_factor", "rotary_trained_length"}
         | {"rotary_low_frequency", "rotary_high_frequency"}
     )
-    needs: Mapping[str, tuple[Any, ...]] = {
+    needs: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "positions": ("rotary",),
         "norm": ("rmsnorm",),
         "feedforward": tuple(dict.fromkeys(ACTIVATIONS.values())),

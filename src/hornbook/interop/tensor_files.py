@@ -50,7 +50,7 @@ class StoredTensor:
 
 
 class TensorFiles:
-    """All tensors of some safetensors files, by name.
+    """All tensors of some safetensors files, by name; a context manager that closes them.
 
     Args:
         files: the files, in order.
@@ -89,6 +89,15 @@ class TensorFiles:
             return self._opened[stored.file].get_tensor(name)
         except (OSError, SafetensorError) as error:
             raise InteropError(f"{stored.file}: {name} cannot be read", [str(error)]) from error
+
+    def __enter__(self) -> TensorFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the files: a folder with an open one cannot be renamed everywhere."""
+        for opened in self._opened.values():
+            opened.__exit__(None, None, None)
+        self._opened.clear()
 
     def _heads(self, file: Path) -> Iterator[tuple[str, StoredTensor]]:
         opened: Any = safe_open(file, framework="pt")
