@@ -17,14 +17,11 @@ In the order to read them:
     export_huggingface(run, Path("gpt2-again"))
 """
 
-from hornbook.interop.exporting import Exported, export_huggingface
+from hornbook.interop.exporting import FORMS, Exported, export_huggingface
 from hornbook.interop.form import Form
 from hornbook.interop.gpt2 import GPT2
 from hornbook.interop.importing import Imported, import_model
 from hornbook.interop.llama import LLAMA
-
-FORMS: tuple[Form, ...] = (GPT2, LLAMA)
-"""Every published architecture that can be read and written."""
 
 __all__ = [
     "FORMS",

@@ -40,7 +40,8 @@ from hornbook.runs.checkpoints import model_tensors
 from hornbook.runs.manifest import software
 from hornbook.runs.run import Run
 
-_FORMS: Sequence[Form] = (GPT2, LLAMA)
+FORMS: Sequence[Form] = (GPT2, LLAMA)
+"""Every published architecture that can be read and written."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _form_of(run: Run) -> tuple[Form, TransformerConfig, bytes]:
         raise InteropError(title, problems)
     config = settings.model_copy(update={"position_count": run.config.position_count})
     found: Form | None = None
-    for form in _FORMS:
+    for form in FORMS:
         in_the_way = list(form.in_the_way(config))
         if not in_the_way:
             found = form
