@@ -25,7 +25,7 @@ def counted_by_torch(model: torch.nn.Module, time: int) -> int:
     # What runs in one opaque kernel is not seen by the counter.
     with (
         sdpa_kernel(SDPBackend.MATH),
-        torch.backends.mkldnn.flags(enabled=False, allow_tf32=None),
+        torch.backends.mkldnn.flags(enabled=False, allow_tf32=False),
         FlopCounterMode(display=False) as counter,
     ):
         model(torch.zeros(1, time, dtype=torch.long))

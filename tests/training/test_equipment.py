@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +114,13 @@ def test_bfloat16_trains_resumes_exactly_and_keeps_float32(
 
 
 @pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
     """Compile with something else than Inductor, which takes a minute."""
 
     def use(name: Any) -> None:
         monkeypatch.setattr(compiling, "BACKEND", name)
 
-    yield use  # pyright: ignore[reportReturnType]
+    yield use
     torch.compiler.reset()
 
 

@@ -156,15 +156,13 @@ def test_the_device_stops_by_itself_exactly_before_the_bad_step(
     late = step_of(model)
     monkeypatch.setattr(torch.Tensor, "item", _nobody_waits)
     monkeypatch.setattr(torch.Tensor, "__bool__", _nobody_waits)
-    results = []
-    for seed in (1, 2, 3, 4):
-        if seed == 3:
-            hook = model.get_parameter("blocks.1.feedforward.down.weight").register_hook(
-                lambda gradient: gradient * math.inf
-            )
-        results.append(late([batch(seed)], learning_rate=1e-2, dropout_seed=seed))
-        if seed == 3:
-            hook.remove()
+    results = [late([batch(seed)], learning_rate=1e-2, dropout_seed=seed) for seed in (1, 2)]
+    hook = model.get_parameter("blocks.1.feedforward.down.weight").register_hook(
+        lambda gradient: gradient * math.inf
+    )
+    results.append(late([batch(3)], learning_rate=1e-2, dropout_seed=3))
+    hook.remove()
+    results.append(late([batch(4)], learning_rate=1e-2, dropout_seed=4))
     monkeypatch.undo()
     assert [reading.applied for reading in read(results)] == [True, True, False, False]
     error = step_module.not_finite(results[2], read(results)[2])
