@@ -155,9 +155,12 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
                     ]
                 )
             )
-        if manifest.fingerprints is None:  # it was killed before its first step
+        if manifest.fingerprints is None:  # it was imported, or killed before its first step
             config, split = read_corpus(config, listener=listener)
-            tokenizer = make_tokenizer(config, split, listener=listener)
+            if manifest.imported_from is not None:
+                tokenizer = folder.read_tokenizer()
+            else:
+                tokenizer = make_tokenizer(config, split, listener=listener)
             store = make_store(split, tokenizer, listener=listener)
             record_data(folder, config, split, tokenizer)
         else:
