@@ -56,6 +56,7 @@ def train(
       hornbook train poems/ --preset tiny model.layers=3 training.steps=500
       hornbook train --resume runs/poems-tiny training.steps=1000
       hornbook train --from runs/poems-tiny@400 training.learning_rate=1e-4
+      torchrun --nproc-per-node 2 -m hornbook train poems/ training.device=cpu
 
     hornbook config lists every setting. Ctrl-C stops after the current step and keeps a
     checkpoint.
@@ -63,6 +64,7 @@ def train(
     corpora, overrides = sort_words(words or ())
     _refuse_together(corpora, preset, config, out, resume, origin)
     from hornbook.cli.screen import ScreenListener
+    from hornbook.launch import launch_of
     from hornbook.training import Interrupted, fork
     from hornbook.training import resume as go_on
     from hornbook.training import train as begin
@@ -83,9 +85,11 @@ def train(
                     listener=listener,
                 )
     except Interrupted as stop:
-        print(f"hornbook: {stop}", file=sys.stderr)
+        if launch_of().is_first:
+            print(f"hornbook: {stop}", file=sys.stderr)
         raise typer.Exit(128 + (stop.outcome.signal or 0)) from None
-    _present(run)
+    if launch_of().is_first:
+        _present(run)
 
 
 def _refuse_together(

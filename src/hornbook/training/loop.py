@@ -31,6 +31,8 @@ from hornbook.runs.assembly import Batches, make_model, make_optimizer
 from hornbook.runs.checkpoints import (
     Checkpoint,
     TrainingState,
+    checkpoint_at,
+    model_tensors,
     newest_whole_checkpoint,
     prune_checkpoints,
     save_checkpoint,
@@ -39,9 +41,13 @@ from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
 from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer
+from hornbook.training.batch_loss import BatchLoss
 from hornbook.training.closed_form import fit_bigram_counts
-from hornbook.training.evaluation import Evaluation, evaluate
+from hornbook.training.devices import memory_of
+from hornbook.training.evaluation import evaluate
 from hornbook.training.interruption import Interruption
+from hornbook.training.ranks import ALONE, RankLost, Ranks
+from hornbook.training.spread import Spread, choose_parallel, spread_model
 from hornbook.training.step import NotFinite, StepResult, micro_batches, training_step
 
 
@@ -68,6 +74,8 @@ class TrainingLoop:
         batches: its examples.
         device: where to train.
         listener: who watches.
+        ranks: who trains it together.
+        from_step: the checkpoint to begin from, 0 for none; the newest whole one unless given.
     """
 
     def __init__(
@@ -78,13 +86,18 @@ class TrainingLoop:
         batches: Batches,
         device: torch.device,
         listener: Listener,
+        ranks: Ranks = ALONE,
+        from_step: int | None = None,
     ) -> None:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
         self.batches, self.device, self.listener = batches, device, listener
-        self.plan = config.training
+        self.plan, self.ranks = config.training, ranks
         self.model: LanguageModel = make_model(config, tokenizer)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
-        self._newest = newest_whole_checkpoint(folder.path, listener=listener)
+        if from_step is None:
+            self._newest = newest_whole_checkpoint(folder.path, listener=listener)
+        else:
+            self._newest = checkpoint_at(folder.path, from_step) if from_step else None
         self.state = self._newest.state() if self._newest is not None else TrainingState()
         self._saved_step = self.state.step
         self._carried: CarriedState | None = None
@@ -99,8 +112,14 @@ class TrainingLoop:
         accelerators = [self.device] if self.device.type == "cuda" else []
         try:
             # Dropout is seeded through PyTorch's global stream; the caller gets it back as it was.
-            with torch.random.fork_rng(accelerators), explained_memory(*self._too_large()):
+            with (
+                torch.random.fork_rng(accelerators),
+                explained_memory(*self._too_large()),
+                self.ranks.connected(self.device),
+            ):
                 return self._run()
+        except RankLost as error:
+            raise self._lost(error) from error
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -108,42 +127,63 @@ class TrainingLoop:
         newest = self._newest
         if newest is not None:
             newest.load_model(self.model)
-        for journal in (self.folder.metrics, self.folder.samples):
-            journal.cut_back(self.state.step)
-        self.model.to(self.device).train()
+        if self.ranks.is_first:
+            for journal in (self.folder.metrics, self.folder.samples):
+                journal.cut_back(self.state.step)
+        self.model.train()
+        self.spread = self._spread_out()
         if self.model.closed_form:
             return self._fit_closed_form()
         optimizer = make_optimizer(self.config, self.model)
         if newest is not None:
-            load_optimizer_tensors(optimizer, self.model, newest.optimizer_tensors())
+            tensors = self.spread.dealt(newest.optimizer_tensors())
+            load_optimizer_tensors(optimizer, self.model, tensors)
         if self.plan.carry_state:
             self._carried = self._first_carried(newest)
         self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption, BatchLoader(self._steps(), self.device) as loader:
-            while self.state.step < self.last_step and interruption.requested is None:
+            stop = self.ranks.largest(interruption.requested or 0)
+            while self.state.step < self.last_step and not stop:
                 self._one_step(optimizer, loader)
+                stop = self.ranks.largest(interruption.requested or 0)
             if self._saved_step != self.state.step:
                 self._save(optimizer)
-        return Outcome(self.state.step, interruption.requested)
+        return Outcome(self.state.step, signal.Signals(stop) if stop else None)
+
+    def _spread_out(self) -> Spread:
+        """Bring the model to its device, or to those of all ranks."""
+        parallel, reason = choose_parallel(
+            self.plan.parallel,
+            parameters=self.model.parameter_count(),
+            device_bytes=self.ranks.smallest(memory_of(self.device)),
+        )
+        if self.ranks.count > 1:
+            share = len(self.ranks.rows(self.plan.batch_size))
+            self.listener.notice(
+                f"{self.ranks.count} ranks, {share} of {self.plan.batch_size} windows each: "
+                f"{parallel} ({reason})"
+            )
+        return spread_model(BatchLoss(self.model), self.model, self.ranks, self.device, parallel)
 
     def _steps(self) -> Iterator[list[Batch]]:
         """The micro-batches of every step that is left."""
         plan, first = self.plan, self.state.examples_seen
+        rows = self.ranks.rows(plan.batch_size)
         for _ in range(self.state.step, self.last_step):
-            yield list(
-                micro_batches(self.batches.training, first, plan.batch_size, plan.micro_batch_size)
-            )
+            place, micro = first + rows.start, plan.micro_batch_size
+            yield list(micro_batches(self.batches.training, place, len(rows), micro))
             first += plan.batch_size
 
     def _first_carried(self, newest: Checkpoint | None) -> CarriedState:
         """The state that the newest checkpoint holds, or that of rows which have read nothing."""
         kept = newest.carried_state() if newest is not None else None
+        rows = self.ranks.rows(self.plan.batch_size)
         if kept is None:
-            return self.model.init_state(self.plan.batch_size, self.device)
-        return tuple(tensor.to(self.device) for tensor in kept)
+            return self.model.init_state(len(rows), self.device)
+        return tuple(tensor[:, rows.start : rows.stop].to(self.device) for tensor in kept)
 
     def _too_large(self) -> tuple[str, str]:
-        size = self.plan.micro_batch_size or self.plan.batch_size
+        size = self.plan.micro_batch_size or len(self.ranks.rows(self.plan.batch_size))
         return (
             f"A step with {size} windows of {self.config.context_length} tokens at once",
             f"Set training.micro_batch_size to less, such as {max(size // 2, 1)} (the gradient "
@@ -151,12 +191,21 @@ class TrainingLoop:
         )
 
     def _unwritable(self, error: OSError) -> TrainingStopped:
-        kept = f"from step {self._saved_step}" if self._saved_step else "none yet"
         return TrainingStopped(
             f"Step {self.state.step}: {self.folder.path} could not be written: "
-            f"{error.strerror or error}. Its last whole checkpoint is {kept}. Make room, then: "
+            f"{error.strerror or error}. {self._kept()} Make room, then: hornbook train --resume "
+            f"{self.folder.path}"
+        )
+
+    def _lost(self, error: RankLost) -> RankLost:
+        return RankLost(
+            f"Step {self.state.step + 1}: {error} {self._kept()} Go on with any number of ranks: "
             f"hornbook train --resume {self.folder.path}"
         )
+
+    def _kept(self) -> str:
+        kept = f"from step {self._saved_step}" if self._saved_step else "none yet"
+        return f"The run's last whole checkpoint is {kept}."
 
     def _fit_closed_form(self) -> Outcome:
         assert isinstance(self.model, BigramCounts)
@@ -206,7 +255,7 @@ class TrainingLoop:
         state, plan = self.state, self.plan
         try:
             return training_step(
-                self.model,
+                self.spread,
                 optimizer,
                 parts,
                 learning_rate=rate,
@@ -229,7 +278,8 @@ class TrainingLoop:
         training = self.batches.training
         if self._carried is None or not isinstance(training, ConsecutiveBatches):
             return None
-        goes_on = training.goes_on(self.state.examples_seen, self.plan.batch_size)
+        rows = self.ranks.rows(self.plan.batch_size)
+        goes_on = training.goes_on(self.state.examples_seen + rows.start, len(rows))
         keep = goes_on.to(self.device)[None, :, None]
         return tuple(torch.where(keep, tensor, 0.0) for tensor in self._carried)
 
@@ -271,7 +321,10 @@ class TrainingLoop:
         entry = {"step": self.state.step, "seconds": self.state.seconds, **entry}
         improved = False
         if evaluating and self.batches.evaluation is not None:
-            found: Evaluation = evaluate(self.model, self.batches.evaluation, self._byte_lengths)
+            with self.spread.whole_weights():
+                found = evaluate(
+                    self.model, self.batches.evaluation, self._byte_lengths, self.ranks
+                )
             if not math.isfinite(found.loss):
                 raise TrainingStopped(
                     f"Step {self.state.step}: the validation loss is {found.loss}. The newest "
@@ -288,23 +341,33 @@ class TrainingLoop:
                     "bits_per_byte": found.bits_per_byte,
                 }
                 self.state = replace(self.state, best=best)
-        self.folder.metrics.append(entry)
+        if self.ranks.is_first:
+            self.folder.metrics.append(entry)
         self.listener.measured(entry)
         return improved
 
     def _save(self, optimizer: torch.optim.Optimizer | None, *, prune: bool = True) -> None:
         tensors = optimizer_tensors(optimizer, self.model) if optimizer is not None else {}
-        self.folder.metrics.sync()
-        self.folder.samples.sync()
-        save_checkpoint(self.folder.path, self.model, tensors, self.state, self._carried)
+        weights = self.spread.gathered(model_tensors(self.model))
+        tensors = self.spread.gathered(tensors)
+        carried = self._carried
+        if carried is not None:
+            carried = tuple(self.ranks.joined(tensor, dim=1) for tensor in carried)
+        if self.ranks.is_first:
+            self.folder.metrics.sync()
+            self.folder.samples.sync()
+            save_checkpoint(self.folder.path, weights, tensors, self.state, carried)
         self._saved_step = self.state.step
-        if prune:
+        if prune and self.ranks.is_first:
             best = self.state.best["step"] if self.state.best else None
             prune_checkpoints(self.folder.path, keep=self.plan.keep_checkpoints, best_step=best)
 
     def _sample(self) -> None:
         settings = self.config.sampling.model_copy(update={"samples": 1})
-        sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
+        with self.spread.whole_weights():
+            if not self.ranks.is_first:
+                return
+            sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
         self.model.train()
         self.folder.samples.append(
             {"step": self.state.step, "prompt": sample.prompt, "text": sample.text}

@@ -16,8 +16,10 @@ import torch
 from hornbook.data import Batch, PackedBatches, TrainingBatches
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.models import CarriedState, LanguageModel
-from hornbook.optimization import cross_entropy_sum
+from hornbook.optimization.sharding import whole
 from hornbook.randomness import stream_seed
+from hornbook.training.batch_loss import BatchLoss
+from hornbook.training.spread import Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class NotFinite(Exception):  # noqa: N818 - it says what happened
 
 
 def training_step(
-    model: LanguageModel,
+    model: LanguageModel | Spread,
     optimizer: torch.optim.Optimizer,
     parts: list[Batch],
     *,
@@ -62,9 +64,9 @@ def training_step(
     """Move the weights once, by the gradient of the mean loss over all ``parts``.
 
     Args:
-        model: in training mode, on the device of the parts.
+        model: in training mode, on the device of the parts; or how it is spread over ranks.
         optimizer: its learning rate is set here.
-        parts: the micro-batches of one batch.
+        parts: the micro-batches of one batch; of several ranks, this one's.
         learning_rate: for this step.
         gradient_clip: longest gradient that is applied as it is; 0 never shortens.
         dropout_seed: the step's seed in the ``dropout`` stream.
@@ -73,28 +75,34 @@ def training_step(
     Raises:
         NotFinite: before anything is applied.
     """
-    tokens = sum(part.real_targets for part in parts)
+    spread = model if isinstance(model, Spread) else Spread(BatchLoss(model), model)
+    model, ranks = spread.model, spread.ranks
+    tokens = int(ranks.total(sum(part.real_targets for part in parts))[0])
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=model.device)
     row, ends = 0, []
     for number, part in enumerate(parts):
         # Dropout draws from PyTorch's global stream, so it is set for every part: a resumed
         # run drops exactly what the uninterrupted one would have dropped.
-        torch.manual_seed(stream_seed(dropout_seed, "part", number))
+        place = ranks.rank * len(parts) + number
+        torch.manual_seed(stream_seed(dropout_seed, "part", place))
         rows = slice(row, row + len(part.tokens))
         row = rows.stop
         begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
-        logits, end = model(part.tokens, begin, positions=part.positions, segments=part.segments)
+        with spread.part(last=number == len(parts) - 1):
+            loss, end = spread.module(
+                part.tokens, part.targets, begin, part.positions, part.segments
+            )
         ends.append(end)
-        loss = cross_entropy_sum(logits, part.targets) / max(tokens, 1)
+        loss = loss / max(tokens, 1)
         loss.backward()
         total += loss.detach()
-    loss_value = total.item()
+    loss_value = ranks.add_up(total).item()
     if not math.isfinite(loss_value):
         raise NotFinite(f"the loss is {loss_value}")
     parameters = [p for p in model.parameters() if p.grad is not None]
     largest = gradient_clip or math.inf
-    norm = torch.nn.utils.clip_grad_norm_(parameters, largest).item()
+    norm = whole(torch.nn.utils.clip_grad_norm_(parameters, largest)).item()
     if not math.isfinite(norm):
         raise NotFinite(f"the gradient of {_first_not_finite(model)} is not finite")
     for group in optimizer.param_groups:
@@ -122,6 +130,6 @@ def _joined(ends: list[CarriedState]) -> CarriedState:
 
 def _first_not_finite(model: LanguageModel) -> str:
     for name, parameter in model.named_parameters():
-        if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
+        if parameter.grad is not None and not bool(whole(parameter.grad).isfinite().all()):
             return name
     return "all tensors together"  # each is finite, but their sum of squares overflows
