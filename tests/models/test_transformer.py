@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from hornbook.models import KVCache, Transformer, TransformerConfig, build_model
+from hornbook.models import Transformer, TransformerConfig, TransformerState, build_model
 
 VOCAB, CONTEXT = 61, 24
 
@@ -62,7 +62,7 @@ def test_pieces_through_the_cache_equal_the_whole(config: TransformerConfig) -> 
     for piece in ids.split([7, 1, 1, 10, 5], dim=1):
         logits, state = model(piece, state)
         parts.append(logits)
-    assert isinstance(state, KVCache)
+    assert isinstance(state, TransformerState)
     assert state.length == CONTEXT
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=2e-5, rtol=1e-4)
 

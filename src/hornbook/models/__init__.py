@@ -2,20 +2,31 @@
 
 Read in this order: ``base`` (the contract and the idea of a state), ``bigram`` and
 ``bigram_counts`` (the two smallest language models there are), ``recurrent`` (plain RNN, GRU
-and LSTM), then the transformer's parts as data meets them: ``positions``, ``norms``,
-``attention`` with its ``kv_cache``, ``feedforward``, and ``transformer``, which puts them
-together. Which token may see which is told in ``masks``; that it costs no more than it must, in
+and LSTM), then the transformer's parts as data meets them: ``linear``, ``embeddings``,
+``positions`` and ``rotary``, ``norms``, ``previous_token``, ``attention`` with its ``kv_cache``,
+``feedforward``, ``input_skip``, ``block``, ``head``, and ``transformer``, which puts them
+together after ``transformer_config`` and begins with the weights of ``initialisation``. Which
+token may see which is told in ``masks``; that it costs no more than it must, in
 ``attention_paths``, ``document_layout`` (CPU) and ``block_attention`` (CUDA).
+
+Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
+``Rotary``, ``Attention`` and ``Block``.
 """
 
 from typing import Annotated
 
 from pydantic import Field
 
+from hornbook.models.attention import Attention
 from hornbook.models.base import CarriedState, LanguageModel, State
 from hornbook.models.bigram import Bigram, BigramConfig
 from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
+from hornbook.models.block import Block
+from hornbook.models.embeddings import Embedding
+from hornbook.models.feedforward import SwiGLU
 from hornbook.models.kv_cache import KVCache
+from hornbook.models.linear import Linear
+from hornbook.models.norms import RMSNorm
 from hornbook.models.recurrent import (
     GRUConfig,
     LSTMConfig,
@@ -23,7 +34,10 @@ from hornbook.models.recurrent import (
     RecurrentConfig,
     RNNConfig,
 )
-from hornbook.models.transformer import Transformer, TransformerConfig
+from hornbook.models.rotary import Rotary
+from hornbook.models.transformer import Transformer
+from hornbook.models.transformer_config import TransformerConfig
+from hornbook.models.transformer_state import TransformerState
 
 ModelConfig = Annotated[
     BigramCountsConfig | BigramConfig | RecurrentConfig | TransformerConfig,
@@ -63,21 +77,29 @@ def build_model(
 
 
 __all__ = [
+    "Attention",
     "Bigram",
     "BigramConfig",
     "BigramCounts",
     "BigramCountsConfig",
+    "Block",
     "CarriedState",
+    "Embedding",
     "GRUConfig",
     "KVCache",
     "LSTMConfig",
     "LanguageModel",
+    "Linear",
     "ModelConfig",
+    "RMSNorm",
     "RNNConfig",
     "Recurrent",
     "RecurrentConfig",
+    "Rotary",
     "State",
+    "SwiGLU",
     "Transformer",
     "TransformerConfig",
+    "TransformerState",
     "build_model",
 ]

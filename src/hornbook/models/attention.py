@@ -13,17 +13,32 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from hornbook.models.kv_cache import KVCache
-from hornbook.models.positions import rotate
-
-Rotation = tuple[torch.Tensor, torch.Tensor]
-"""Cosines and sines for the tokens at hand; see ``positions.rotate`` for the shapes."""
+from hornbook.models.linear import Linear
+from hornbook.models.rotary import Rotation, rotate
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 """Queries [batch, heads, time, head_size], keys and values [batch, kv_heads, keys, head_size] and
 the share of attention weights to zero, to what each query takes, shaped as the queries."""
+
+
+def causal_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
+) -> torch.Tensor:
+    """Every query sees all keys up to its own; see ``Attend``."""
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        dropout_p=dropout,
+        # The fused kernel aligns its own causal mask at the top left, which is right
+        # only for queries that start with the keys; a lone new token sees everything.
+        is_causal=query.shape[2] > 1,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
 
 
 class Attention(nn.Module):
@@ -36,6 +51,13 @@ class Attention(nn.Module):
         bias: whether the matrices add a learned vector.
         dropout: share of outputs zeroed in training.
         attention_dropout: share of attention weights zeroed in training.
+
+    Attributes:
+        qkv: [d_model] to [(heads + 2 × kv_heads) × head_size]: queries, keys, values.
+        output: [heads × head_size] to [d_model].
+
+    >>> Attention(16, heads=4, kv_heads=2)(torch.randn(2, 5, 16)).shape
+    torch.Size([2, 5, 16])
     """
 
     # Dropout of attention weights takes PyTorch's fused kernel out of play on a CPU: a step of
@@ -47,27 +69,28 @@ class Attention(nn.Module):
         heads: int,
         kv_heads: int,
         *,
-        bias: bool,
-        dropout: float,
-        attention_dropout: float,
+        bias: bool = False,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads = heads, kv_heads
         self.head_size = d_model // heads
         self.attention_dropout = attention_dropout
         # One joint matrix, in the order query, key, value: a single product is faster.
-        self.qkv = nn.Linear(d_model, (heads + 2 * kv_heads) * self.head_size, bias=bias)
-        self.output = nn.Linear(d_model, d_model, bias=bias)
+        self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.head_size, bias=bias)
+        self.output = Linear(d_model, d_model, bias=bias)
         self.output_dropout = nn.Dropout(dropout)
 
     def forward(
         self,
         x: torch.Tensor,
         *,
-        rotation: Rotation | None,
-        attend: Attend,
-        cache: KVCache | None,
-        layer: int,
+        rotation: Rotation | None = None,
+        attend: Attend = causal_attention,
+        cache: KVCache | None = None,
+        layer: int = 0,
+        values: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Attend.
 
@@ -77,6 +100,7 @@ class Attention(nn.Module):
             attend: lets each query look at the keys that it may see.
             cache: earlier tokens' keys and values; this call's are written behind them.
             layer: this layer's place in the cache.
+            values: [batch, time, kv_heads × head_size] to add to what the tokens' values are.
 
         Returns:
             [batch, time, d_model].
@@ -87,6 +111,8 @@ class Attention(nn.Module):
             part.view(batch, time, -1, self.head_size).transpose(1, 2)
             for part in self.qkv(x).split(sizes, dim=-1)
         )
+        if values is not None:
+            value = value + values.view(batch, time, -1, self.head_size).transpose(1, 2)
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
         if cache is not None:

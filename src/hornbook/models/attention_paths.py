@@ -89,22 +89,6 @@ def can_compile() -> bool:
     return find_spec("triton") is not None
 
 
-def causal_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
-) -> torch.Tensor:
-    """Every query sees all keys up to its own; see ``attention.Attend``."""
-    return F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        dropout_p=dropout,
-        # The fused kernel aligns its own causal mask at the top left, which is right
-        # only for queries that start with the keys; a lone new token sees everything.
-        is_causal=query.shape[2] > 1,
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
-
-
 def masked_attention(mask: torch.Tensor) -> Attend:
     """Attention under a mask: bool, True where a query (row) may see a key (column), that can
     be broadcast to [batch, heads, time, keys]."""

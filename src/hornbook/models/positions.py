@@ -1,52 +1,39 @@
-"""How a transformer knows the order of its tokens: learned vectors, or rotated queries and keys.
+"""How a transformer knows the order of its tokens.
 
-Learned positions (Gehring et al., 2017; GPT-2) are a second embedding, added to the tokens'.
-Rotary positions (Su et al., 2021, "RoFormer") turn each pair of numbers in a query and a
-key by an angle proportional to the position, so that their product depends only on how far
-apart the two tokens are.
+learned      a second embedding is added to that of the tokens (Gehring et al., 2017; GPT-2)
+sinusoidal   the same with waves instead of learned vectors (Vaswani et al., 2017)
+rotary       queries and keys are turned; see ``rotary``
+alibi        attention pays less heed the further back a token is (Press et al., 2022)
+none         only from what the mask hides: the first token sees one, the second two (Kazemnejad
+             et al., 2023, "The Impact of Positional Encoding on Length Generalization")
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
+PositionKind = Literal["learned", "sinusoidal", "rotary", "alibi", "none"]
 
-def rotary_table(length: int, head_size: int, base: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines of every angle, made once.
+WAVE_BASE = 10_000.0
+"""How many times longer the longest wave is than the shortest."""
 
-    Pair i of a head turns by ``position * base ** (-2 i / head_size)`` radians.
+
+def sinusoidal_table(length: int, width: int) -> torch.Tensor:
+    """Waves of growing length: numbers 2i and 2i + 1 of a position are its sine and cosine.
 
     Args:
         length: how many positions.
-        head_size: numbers in one head, even.
-        base: how slowly the last pair turns (10,000 in the paper).
+        width: size of a token's vector.
 
     Returns:
-        two tensors [length, head_size / 2] ``float32``.
+        [length, width] ``float32``.
 
-    >>> cosines, sines = rotary_table(length=2, head_size=2, base=10_000.0)
-    >>> cosines[1], sines[1]
-    (tensor([0.5403]), tensor([0.8415]))
+    >>> sinusoidal_table(2, 4)
+    tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+            [0.8415, 0.5403, 0.0100, 0.9999]])
     """
-    pairs = torch.arange(0, head_size, 2, dtype=torch.float64)
-    angles = torch.outer(torch.arange(length, dtype=torch.float64), base ** (-pairs / head_size))
-    return angles.cos().float(), angles.sin().float()
-
-
-def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
-    """Turn each pair (i, i + head_size / 2) of every head by its angle.
-
-    Args:
-        heads: [batch, heads, time, head_size] queries or keys.
-        cosines: [time, head_size / 2] or [batch, 1, time, head_size / 2].
-        sines: the same shape.
-
-    Returns:
-        the shape of ``heads``; lengths of the pairs do not change.
-
-    >>> quarter = torch.tensor([[0.0]]), torch.tensor([[1.0]])
-    >>> rotate(torch.tensor([[[[1.0, 0.0]]]]), *quarter)
-    tensor([[[[0., 1.]]]])
-    """
-    first, second = heads.chunk(2, dim=-1)
-    return torch.cat((first * cosines - second * sines, first * sines + second * cosines), dim=-1)
+    pairs = torch.arange(0, width, 2, dtype=torch.float64)
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), WAVE_BASE ** (-pairs / width))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].float()

@@ -225,6 +225,18 @@ class RunConfig(Settings):
                 "window, or model.kind=transformer",
                 meaning,
             )
+        elif (
+            isinstance(self.model, TransformerConfig)
+            and meaning != "window"
+            and not self.model.counts_positions
+        ):
+            yield Problem(
+                "data.positions",
+                "needs a model that reads position numbers, and model.positions="
+                f"{self.model.positions} does not; use window, or model.positions=rotary, learned "
+                "or sinusoidal",
+                meaning,
+            )
         elif chosen and chosen < self.context_length:
             yield Problem(
                 "model.position_count",

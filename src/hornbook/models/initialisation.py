@@ -1,0 +1,50 @@
+"""The transformer's weights before the first step.
+
+    embeddings, matrices           normal, deviation 0.02 (Radford et al., 2019: GPT-2)
+    matrices that write into the   normal, deviation 0.02 / √(2 × layers), so that the sum over all
+    residual                       layers begins with the same size at any depth (the same,
+                                   section 2.3); zero under ``zero_init``
+    head                           the embedding, or normal; zero under ``zero_init_head``
+    gains                          one
+    biases, token shifts           zero
+    tables of pairs and values     zero, so that what never occurs adds nothing
+    input skip                     one for the residual, zero for the embedding
+
+A switch that adds weights draws nothing for them. So two models that differ in such a switch
+begin with the same weights everywhere else, and compute the same before the first step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from hornbook.models.transformer_config import TransformerConfig
+
+WEIGHT_DEVIATION = 0.02
+
+WRITES_INTO_RESIDUAL = ("attention.output.weight", "feedforward.down.weight")
+BEGINS_AT_ZERO = ("bias", "_shift.weight", "bigram_embedding.weight")
+
+
+def initialise_transformer(
+    model: nn.Module, config: TransformerConfig, generator: torch.Generator
+) -> None:
+    """Draw the weights of ``model`` from ``generator``, in the order of their names."""
+    residual = 0.0 if config.zero_init else WEIGHT_DEVIATION / math.sqrt(2 * config.layers)
+    for name, parameter in model.named_parameters():
+        if name.endswith("input_skip.weight"):
+            with torch.no_grad():
+                parameter.copy_(torch.tensor([1.0, 0.0]))
+        elif name.endswith(BEGINS_AT_ZERO) or name.startswith("value_embeddings."):
+            nn.init.zeros_(parameter)
+        elif parameter.ndim < 2:
+            nn.init.ones_(parameter)
+        else:
+            deviation = residual if name.endswith(WRITES_INTO_RESIDUAL) else WEIGHT_DEVIATION
+            # Drawn even where it is not wanted, so that all that follows is as without.
+            nn.init.normal_(parameter, std=deviation, generator=generator)
+            if config.zero_init_head and name == "output_head.weight":
+                nn.init.zeros_(parameter)

@@ -1,0 +1,33 @@
+"""A linear map: every output is a weighted sum of the inputs.
+
+    x      [..., inputs]
+    weight [outputs, inputs]      y = x weightᵀ + bias
+    y      [..., outputs]
+
+Nearly all of a transformer's weights and of its time are in these.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class Linear(nn.Linear):
+    """[..., inputs] to [..., outputs].
+
+    Args:
+        inputs: size of the last dimension before.
+        outputs: size of the last dimension after.
+        bias: whether a learned vector is added.
+
+    Attributes:
+        weight: [outputs, inputs].
+        bias: [outputs], or ``None``.
+
+    >>> import torch
+    >>> Linear(3, 5)(torch.zeros(2, 7, 3)).shape
+    torch.Size([2, 7, 5])
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
+        super().__init__(inputs, outputs, bias=bias)

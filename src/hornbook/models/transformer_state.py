@@ -1,0 +1,30 @@
+"""What a transformer remembers of the tokens it has seen, from one call to the next.
+
+Attention needs the keys and values of all of them (``kv_cache``); whatever reads the token
+before needs the last one (``previous_token``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hornbook.models.kv_cache import KVCache
+from hornbook.models.previous_token import LastSeen
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerState:
+    """The state of a ``Transformer``; both parts change in place.
+
+    Attributes:
+        cache: keys and values.
+        last: the last token and its vectors; ``None`` where nothing reads the token before.
+    """
+
+    cache: KVCache
+    last: LastSeen | None = None
+
+    @property
+    def length(self) -> int:
+        """How many tokens were seen, the same in every row."""
+        return self.cache.length
