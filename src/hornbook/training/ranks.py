@@ -187,8 +187,8 @@ class Ranks:
             # A launcher sends SIGTERM to those that are left, which must not cut off their words.
             _ignore(signal.SIGTERM)
             raise RankLost(
-                f"Rank {self.rank} of {self.count} lost another rank: it was killed, its machine is "
-                "out of reach, or it ended with an error of its own."
+                f"Rank {self.rank} of {self.count} lost another: that one was killed, is out of "
+                "reach, or ended with an error of its own."
             ) from error
 
 
