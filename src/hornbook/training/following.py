@@ -15,7 +15,7 @@ from hornbook.runs.assembly import open_store
 from hornbook.runs.folder import RunFolder
 from hornbook.runs.resolution import check
 from hornbook.runs.run import Run
-from hornbook.training.devices import choose_device
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.ranks import Ranks
 from hornbook.training.session import Interrupted, make_loop
 
@@ -39,10 +39,11 @@ def follow(ranks: Ranks) -> Run:
             "machines must share the file system on which it lies; say where with --out."
         )
     config = check(plan["config"])
-    device = choose_device(config.training.device, ranks)
+    equipment = choose_equipment(config, ranks)
     store = open_store(folder, folder.read_manifest())
-    loop = make_loop(folder, config, store, device, SILENT, ranks, plan["from_step"])
-    outcome = loop.run()
+    loop = make_loop(folder, config, store, equipment, SILENT, plan["from_step"])
+    with equipment.in_use():
+        outcome = loop.run()
     if outcome.signal is not None:
         raise Interrupted(run, outcome)
     return run

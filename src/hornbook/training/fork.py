@@ -32,7 +32,7 @@ from hornbook.runs.lock import run_lock
 from hornbook.runs.manifest import Manifest, Origin, now
 from hornbook.runs.resolution import Overrides, differences, resolve
 from hornbook.runs.run import Run, open_run
-from hornbook.training.devices import choose_device
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.following import follow
 from hornbook.training.ranks import Ranks, joined_ranks
 from hornbook.training.session import (
@@ -84,7 +84,7 @@ def _begin(
     config = resolve(base=parent.config, overrides=overrides)
     changed = differences(parent.config, config)
     refuse_unshareable(config, ranks)
-    device = choose_device(config.training.device, ranks)
+    equipment = choose_equipment(config, ranks)
     parent, checkpoint, model, optimizer = _loaded(parent, config, changed)
 
     config, manifest, store = _what_it_trains_on(parent, config, changed, listener)
@@ -108,7 +108,7 @@ def _begin(
         write_settings(begun, config, manifest.model_copy(update=inherited))
     ranks.remember(folder.path)
     with run_lock(folder.path):
-        return run_session(make_loop(folder, config, store, device, listener, ranks), changed)
+        return run_session(make_loop(folder, config, store, equipment, listener), changed)
 
 
 def _loaded(
@@ -183,10 +183,7 @@ def _carried(checkpoint: Checkpoint, config: RunConfig, changed: Changes) -> Car
 def _inherit(folder: RunFolder, parent: Run, checkpoint: Checkpoint) -> None:
     """Copy the parent's tokenizer, and its journals up to the checkpoint."""
     parent.tokenizer.save(folder.tokenizer_file)
-    for theirs, ours in (
-        (parent.folder.metrics, folder.metrics),
-        (parent.folder.samples, folder.samples),
-    ):
+    for theirs, ours in zip(parent.folder.journals, folder.journals, strict=True):
         for entry in theirs.entries():
             if entry["step"] <= checkpoint.step:
                 ours.append(entry)

@@ -2,9 +2,14 @@
 
 After every optimizer step, in this order: a line of metrics (and a measurement on the
 validation side) if one is due, a sample if one is due, a checkpoint if one is due or the
-measurement was the best so far. The checkpoint comes last and the journals are flushed
-before it, so it never knows more than they do; what they know beyond the last checkpoint is
-cut off on resume and written again.
+measurement was the best so far.
+
+On a CUDA device steps run ahead of what is known of them (``step``). So a step is first *issued*;
+it counts as done when it was *read*, which happens at once on a CPU and otherwise when something
+is due:
+
+    issued     1  2  3  4  5  6  7  8  9 10
+    read                                  └─ 1 to 10: the line of metrics for step 10
 """
 
 from __future__ import annotations
@@ -21,7 +26,6 @@ import torch
 from hornbook.data import Batch
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.data.loader import BatchLoader
-from hornbook.errors import TrainingStopped
 from hornbook.generation import generate
 from hornbook.listener import Listener
 from hornbook.models import BigramCounts, CarriedState, LanguageModel
@@ -34,21 +38,39 @@ from hornbook.runs.checkpoints import (
     checkpoint_at,
     model_tensors,
     newest_whole_checkpoint,
-    prune_checkpoints,
-    save_checkpoint,
 )
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
-from hornbook.runs.memory import explained_memory
+from hornbook.runs.memory import explained_memory, is_out_of_memory
 from hornbook.tokenizers import Tokenizer
-from hornbook.training.batch_loss import BatchLoss
+from hornbook.training import stops
 from hornbook.training.closed_form import fit_bigram_counts
-from hornbook.training.devices import memory_of
-from hornbook.training.evaluation import evaluate
+from hornbook.training.equipment import Equipment, make_step, spread_out
+from hornbook.training.evaluation import Evaluation, evaluate
+from hornbook.training.fitting import Fitting, find_fitting, first_rows
 from hornbook.training.interruption import Interruption
-from hornbook.training.ranks import ALONE, RankLost, Ranks
-from hornbook.training.spread import Spread, choose_parallel, spread_model
-from hornbook.training.step import NotFinite, StepResult, micro_batches, training_step
+from hornbook.training.jump_notes import note_of_jump
+from hornbook.training.jumps import expectation
+from hornbook.training.peak_memory import memory_in_words
+from hornbook.training.progress import Issued, with_new_line, with_step, with_time
+from hornbook.training.ranks import RankLost
+from hornbook.training.record import RunRecord
+from hornbook.training.step import (
+    Reading,
+    TrainingStep,
+    micro_batches,
+    not_finite,
+    read,
+    reads_late,
+)
+from hornbook.training.watching import Watch
+
+LATEST_READING = 16
+"""A step is read after at most so many others were issued behind it."""
+
+MOST_OVERFLOWS = 20
+"""So many steps in a row that overflow float16 halve the first scale of the loss to 1/16: what
+still overflows then does so by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +94,8 @@ class TrainingLoop:
         config: its settings.
         tokenizer: its tokenizer.
         batches: its examples.
-        device: where to train.
+        equipment: what to train with.
         listener: who watches.
-        ranks: who trains it together.
         from_step: the checkpoint to begin from, 0 for none; the newest whole one unless given.
     """
 
@@ -84,14 +105,13 @@ class TrainingLoop:
         config: RunConfig,
         tokenizer: Tokenizer,
         batches: Batches,
-        device: torch.device,
+        equipment: Equipment,
         listener: Listener,
-        ranks: Ranks = ALONE,
         from_step: int | None = None,
     ) -> None:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
-        self.batches, self.device, self.listener = batches, device, listener
-        self.plan, self.ranks = config.training, ranks
+        self.batches, self.equipment, self.listener = batches, equipment, listener
+        self.device, self.ranks, self.plan = equipment.device, equipment.ranks, config.training
         self.model: LanguageModel = make_model(config, tokenizer)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         if from_step is None:
@@ -99,7 +119,14 @@ class TrainingLoop:
         else:
             self._newest = checkpoint_at(folder.path, from_step) if from_step else None
         self.state = self._newest.state() if self._newest is not None else TrainingState()
-        self._saved_step = self.state.step
+        self.record = RunRecord(
+            folder,
+            listener,
+            keep=self.plan.keep_checkpoints,
+            saved_step=self.state.step,
+            writes=self.ranks.is_first,
+        )
+        self._ahead: list[Issued] = []
         self._carried: CarriedState | None = None
         self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
 
@@ -108,65 +135,66 @@ class TrainingLoop:
 
         Raises:
             TrainingStopped: when a number is not finite or a checkpoint cannot be written.
+            RunError: when a step does not fit into memory.
         """
         accelerators = [self.device] if self.device.type == "cuda" else []
+        remedy = "Choose less of model.d_model, model.layers or context_length."
         try:
             # Dropout is seeded through PyTorch's global stream; the caller gets it back as it was.
             with (
                 torch.random.fork_rng(accelerators),
-                explained_memory(*self._too_large()),
+                explained_memory("The run", remedy),
                 self.ranks.connected(self.device),
             ):
                 return self._run()
         except RankLost as error:
-            raise self._lost(error) from error
+            path, saved = self.folder.path, self.record.saved_step
+            raise stops.stopped_by_loss_of_rank(path, self.state.step, error, saved) from error
         except OSError as error:
-            raise self._unwritable(error) from error
+            path, saved = self.folder.path, self.record.saved_step
+            raise stops.stopped_unwritable(path, self.state.step, error, saved) from error
 
     def _run(self) -> Outcome:
         newest = self._newest
         if newest is not None:
             newest.load_model(self.model)
-        if self.ranks.is_first:
-            for journal in (self.folder.metrics, self.folder.samples):
-                journal.cut_back(self.state.step)
+        self.record.cut_back(self.state.step)
         self.model.train()
-        self.spread = self._spread_out()
+        self.spread = spread_out(self.config, self.equipment, self.model, self.listener)
         if self.model.closed_form:
             return self._fit_closed_form()
         optimizer = make_optimizer(self.config, self.model)
         if newest is not None:
             tensors = self.spread.dealt(newest.optimizer_tensors())
             load_optimizer_tensors(optimizer, self.model, tensors)
+        step = make_step(
+            self.config, self.equipment, self.model, optimizer, self.listener, self.spread
+        )
+        if step.scale is not None and self.state.loss_scale is not None:
+            step.scale.restore(self.state.loss_scale)
         if self.plan.carry_state:
             self._carried = self._first_carried(newest)
+        watch = Watch(
+            self.model,
+            step,
+            self.config.context_length,
+            self.equipment.precision,
+            self.ranks.count,
+        )
+        watch.tell(self.listener)
         self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption, BatchLoader(self._steps(), self.device) as loader:
             stop = self.ranks.largest(interruption.requested or 0)
-            while self.state.step < self.last_step and not stop:
-                self._one_step(optimizer, loader)
+            while self._issued_steps < self.last_step and not stop:
+                self._one_step(step, watch, loader)
                 stop = self.ranks.largest(interruption.requested or 0)
-            if self._saved_step != self.state.step:
-                self._save(optimizer)
+            self._take_in(step, self._read())
+            if self.record.saved_step != self.state.step:
+                self._save(step)
         return Outcome(self.state.step, signal.Signals(stop) if stop else None)
 
-    def _spread_out(self) -> Spread:
-        """Bring the model to its device, or to those of all ranks."""
-        parallel, reason = choose_parallel(
-            self.plan.parallel,
-            parameters=self.model.parameter_count(),
-            device_bytes=self.ranks.smallest(memory_of(self.device)),
-        )
-        if self.ranks.count > 1:
-            share = len(self.ranks.rows(self.plan.batch_size))
-            self.listener.notice(
-                f"{self.ranks.count} ranks, {share} of {self.plan.batch_size} windows each: "
-                f"{parallel} ({reason})"
-            )
-        return spread_model(BatchLoss(self.model), self.model, self.ranks, self.device, parallel)
-
     def _steps(self) -> Iterator[list[Batch]]:
-        """The micro-batches of every step that is left."""
+        """The micro-batches of every step that is left: those of this rank's rows."""
         plan, first = self.plan, self.state.examples_seen
         rows = self.ranks.rows(plan.batch_size)
         for _ in range(self.state.step, self.last_step):
@@ -182,31 +210,6 @@ class TrainingLoop:
             return self.model.init_state(len(rows), self.device)
         return tuple(tensor[:, rows.start : rows.stop].to(self.device) for tensor in kept)
 
-    def _too_large(self) -> tuple[str, str]:
-        size = self.plan.micro_batch_size or len(self.ranks.rows(self.plan.batch_size))
-        return (
-            f"A step with {size} windows of {self.config.context_length} tokens at once",
-            f"Set training.micro_batch_size to less, such as {max(size // 2, 1)} (the gradient "
-            f"stays the same), and go on with: hornbook train --resume {self.folder.path}",
-        )
-
-    def _unwritable(self, error: OSError) -> TrainingStopped:
-        return TrainingStopped(
-            f"Step {self.state.step}: {self.folder.path} could not be written: "
-            f"{error.strerror or error}. {self._kept()} Make room, then: hornbook train --resume "
-            f"{self.folder.path}"
-        )
-
-    def _lost(self, error: RankLost) -> RankLost:
-        return RankLost(
-            f"Step {self.state.step + 1}: {error} {self._kept()} Go on with any number of ranks: "
-            f"hornbook train --resume {self.folder.path}"
-        )
-
-    def _kept(self) -> str:
-        kept = f"from step {self._saved_step}" if self._saved_step else "none yet"
-        return f"The run's last whole checkpoint is {kept}."
-
     def _fit_closed_form(self) -> Outcome:
         assert isinstance(self.model, BigramCounts)
         began = time.perf_counter()
@@ -221,115 +224,161 @@ class TrainingLoop:
         self._save(None)
         return Outcome(1)
 
-    def _one_step(self, optimizer: torch.optim.Optimizer, loader: BatchLoader) -> None:
+    @property
+    def _issued_steps(self) -> int:
+        """Steps that were read, and those that are still to be read."""
+        return self.state.step + len(self._ahead)
+
+    def _one_step(self, step: TrainingStep, watch: Watch, loader: BatchLoader) -> None:
         began, waited = time.perf_counter(), loader.waited
         parts = loader.next_step()
-        state, plan = self.state, self.plan
-        rate = learning_rate_at(
-            state.step, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
-        )
-        result = self._apply(optimizer, rate, parts)
-        self._carried = result.carried
-        seconds = time.perf_counter() - began
-        self.state = state = replace(
-            state,
-            step=state.step + 1,
-            examples_seen=state.examples_seen + plan.batch_size,
-            tokens_seen=state.tokens_seen + result.tokens,
-            seconds=state.seconds + seconds,
-            running_loss=state.running_loss + result.loss * result.tokens,
-            running_tokens=state.running_tokens + result.tokens,
-            running_seconds=state.running_seconds + seconds,
-            running_waiting=state.running_waiting + loader.waited - waited,
-        )
-        self.listener.stepped(state.step, result.loss, result.tokens)
-        improved = self._measure_if_due(rate, result)
-        if plan.sample_every and self._due(plan.sample_every):
-            self._sample()
-        if improved or self._due(plan.checkpoint_every):
-            self._save(optimizer)
+        waited = loader.waited - waited
+        step.clock.add("data", waited)
+        due = self._anything_due(self._issued_steps + 1)
+        self._ahead.append(self._issue(step, parts))
+        at_once = due or not reads_late(self.device) or len(self._ahead) >= LATEST_READING
+        readings = self._read() if at_once else []
+        self.state = with_time(self.state, time.perf_counter() - began, waited)
+        self._take_in(step, readings)
+        if due:
+            self._look_up(step, watch, *readings[-1])
 
-    def _apply(
-        self, optimizer: torch.optim.Optimizer, rate: float, parts: list[Batch]
-    ) -> StepResult:
-        state, plan = self.state, self.plan
+    def _issue(self, step: TrainingStep, parts: list[Batch]) -> Issued:
+        """Tell the device to take the next step."""
+        number, plan = self._issued_steps, self.plan
+        first = self._ahead[-1].first_example + self._ahead[-1].examples if self._ahead else None
+        first = self.state.examples_seen if first is None else first
+        rate = learning_rate_at(
+            number, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
+        )
+        seed = stream_seed(self.config.seed, "dropout", number)
         try:
-            return training_step(
-                self.spread,
-                optimizer,
+            result = step(
                 parts,
                 learning_rate=rate,
-                gradient_clip=plan.gradient_clip,
-                dropout_seed=stream_seed(self.config.seed, "dropout", state.step),
-                carried=self._carried_on(),
+                dropout_seed=seed,
+                carried=self._carried_on(first),
+                measuring=self._line_due(number + 1),
             )
-        except NotFinite as error:
-            if self._saved_step != state.step:
-                self._save(optimizer, prune=False)
-            raise TrainingStopped(
-                f"Step {state.step + 1}: {error.what}. The step was not applied. Try a smaller "
-                f"training.learning_rate (it was {rate:.2g}), a longer "
-                "training.schedule.warmup_steps or a smaller training.gradient_clip"
-                + self._where_to_try(rate)
-            ) from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            result = None
+        if result is None:  # outside of the block above, which keeps the step's tensors alive
+            rows = parts[0]
+            fitting = Fitting((len(rows.tokens),), None)
+            if self.ranks.count == 1:  # several would have to try it together
+                fitting = find_fitting(
+                    len(rows.tokens), lambda count: step.trial(first_rows(rows, count), seed)
+                )
+            memory = memory_in_words(self.device)
+            raise stops.too_large(self.folder.path, fitting, self.config.context_length, memory)
+        self._carried = result.carried
+        return Issued(first, plan.batch_size, rate, result)
 
-    def _carried_on(self) -> CarriedState | None:
+    def _carried_on(self, first_example: int) -> CarriedState | None:
         """The state of the step before, and zeros in the rows that start afresh."""
         training = self.batches.training
         if self._carried is None or not isinstance(training, ConsecutiveBatches):
             return None
         rows = self.ranks.rows(self.plan.batch_size)
-        goes_on = training.goes_on(self.state.examples_seen + rows.start, len(rows))
+        goes_on = training.goes_on(first_example + rows.start, len(rows))
         keep = goes_on.to(self.device)[None, :, None]
         return tuple(torch.where(keep, tensor, 0.0) for tensor in self._carried)
 
-    def _where_to_try(self, rate: float) -> str:
-        if self.state.step == 0:
-            return ", in a new run."
-        return (
-            f". The last good weights are at step {self.state.step}; go on from them, or from an "
-            f"earlier checkpoint, with: hornbook train --from {self.folder.path}@"
-            f"{self.state.step} training.learning_rate={rate / 4:.2g}"
-        )
+    def _read(self) -> list[tuple[Issued, Reading]]:
+        """The numbers of all steps that were issued; waits for the device."""
+        issued, self._ahead = self._ahead, []
+        return list(zip(issued, read([step.result for step in issued]), strict=True))
 
-    def _due(self, every: int) -> bool:
-        """Whether something that happens ``every`` so many steps, and at the end, is due."""
-        step = self.state.step
-        return step == self.last_step or (every > 0 and step % every == 0)
+    def _take_in(self, step: TrainingStep, readings: list[tuple[Issued, Reading]]) -> None:
+        """Count steps as done, in order; raises ``TrainingStopped`` at one that was not applied."""
+        for issued, reading in readings:
+            if not reading.applied and step.scale is None:
+                if self.record.saved_step != self.state.step:
+                    self._save(step, prune=False)
+                error = not_finite(issued.result, reading)
+                raise stops.stopped_not_finite(
+                    self.folder.path, self.state.step, error.what, rate=issued.rate
+                ) from error
+            expected = expectation(self.state.recent_losses)
+            self.state = with_step(self.state, issued, reading)
+            self.listener.stepped(self.state.step, reading.loss, issued.result.tokens)
+            if expected is not None and reading.loss > expected.limit:
+                note = note_of_jump(
+                    self.state.step, issued, reading, expected, self.batches, self.tokenizer
+                )
+                self.record.noted(*note)
+            if not reading.applied:
+                self._skipped(step)
 
-    def _measure_if_due(self, rate: float, result: StepResult) -> bool:
-        """Write a line of metrics if one is due; True if the validation loss is the best."""
-        evaluating = self._due(self.plan.evaluate_every)
-        if not (evaluating or self._due(self.plan.log_every)):
-            return False
+    def _skipped(self, step: TrainingStep) -> None:
+        """Tell of a step that overflowed, and stop when there are too many."""
         state = self.state
+        self.listener.notice(
+            f"step {state.step:,} overflowed float16 and was skipped; the loss is scaled by less "
+            f"({state.skipped_steps:,} skipped so far)"
+        )
+        if state.skipped_in_a_row >= MOST_OVERFLOWS:
+            if self.record.saved_step != state.step:
+                self._save(step, prune=False)
+            raise stops.stopped_overflowing(self.folder.path, state.step, state.skipped_in_a_row)
+
+    def _anything_due(self, number: int) -> bool:
+        plan = self.plan
+        sampling = plan.sample_every > 0 and self._due(plan.sample_every, number)
+        return self._line_due(number) or sampling or self._due(plan.checkpoint_every, number)
+
+    def _line_due(self, number: int) -> bool:
+        """Whether a line of metrics is due after step ``number``."""
+        return self._due(self.plan.evaluate_every, number) or self._due(self.plan.log_every, number)
+
+    def _due(self, every: int, number: int) -> bool:
+        """Whether something that happens ``every`` so many steps, and at the end, is due."""
+        return number == self.last_step or (every > 0 and number % every == 0)
+
+    def _look_up(self, step: TrainingStep, watch: Watch, issued: Issued, reading: Reading) -> None:
+        """After a step: measure, sample and save, whatever is due."""
+        number, plan, improved = self.state.step, self.plan, False
+        if self._line_due(number):
+            entry = self._line(watch, issued, reading)
+            improved = self._measure(entry, evaluating=self._due(plan.evaluate_every, number))
+        if plan.sample_every and self._due(plan.sample_every, number):
+            self._sample()
+        if improved or self._due(plan.checkpoint_every, number):
+            self._save(step)
+
+    def _line(self, watch: Watch, issued: Issued, reading: Reading) -> dict[str, Any]:
+        """What a line of metrics says of the steps since the line before."""
+        state = self.state
+        seconds = max(state.running_seconds, 1e-9)
         entry = {
             "epoch": state.examples_seen / self.batches.examples_per_epoch,
             "tokens_seen": state.tokens_seen,
-            "training_loss": state.running_loss / max(state.running_tokens, 1),
-            "learning_rate": rate,
-            "gradient_norm": result.gradient_norm,
-            "tokens_per_second": state.running_tokens / max(state.running_seconds, 1e-9),
-            "waiting_for_data": state.running_waiting / max(state.running_seconds, 1e-9),
+            "training_loss": _finite(state.running_loss / max(state.running_tokens, 1)),
+            "learning_rate": issued.rate,
+            "gradient_norm": _finite(reading.gradient_norm),
+            "tokens_per_second": state.running_tokens / seconds,
+            "waiting_for_data": state.running_waiting / seconds,
+            **watch.entry(state.running_examples, seconds, issued.result.update_ratios),
         }
-        self.state = replace(
-            state, running_loss=0.0, running_tokens=0, running_seconds=0.0, running_waiting=0.0
-        )
-        return self._measure(entry, evaluating=evaluating)
+        if self.equipment.precision.scaled:
+            entry["skipped_steps"] = state.skipped_steps
+        self.state = with_new_line(state)
+        return entry
 
     def _measure(self, entry: dict[str, Any], *, evaluating: bool) -> bool:
+        """Write a line of metrics; True if the validation loss in it is the best so far."""
         entry = {"step": self.state.step, "seconds": self.state.seconds, **entry}
         improved = False
         if evaluating and self.batches.evaluation is not None:
-            with self.spread.whole_weights():
-                found = evaluate(
+            with self.equipment.precision.products(), self.spread.whole_weights():
+                found: Evaluation = evaluate(
                     self.model, self.batches.evaluation, self._byte_lengths, self.ranks
                 )
             if not math.isfinite(found.loss):
-                raise TrainingStopped(
-                    f"Step {self.state.step}: the validation loss is {found.loss}. The newest "
-                    f"checkpoint of {self.folder.path} is from step {self._saved_step}; go on from "
-                    "it with a smaller training.learning_rate (hornbook train --from)."
+                raise stops.stopped_by_evaluation(
+                    self.folder.path, self.state.step, found.loss, self.record.saved_step
                 )
             entry |= {"validation_loss": found.loss, "bits_per_byte": found.bits_per_byte}
             best = self.state.best
@@ -341,26 +390,8 @@ class TrainingLoop:
                     "bits_per_byte": found.bits_per_byte,
                 }
                 self.state = replace(self.state, best=best)
-        if self.ranks.is_first:
-            self.folder.metrics.append(entry)
-        self.listener.measured(entry)
+        self.record.measured(entry)
         return improved
-
-    def _save(self, optimizer: torch.optim.Optimizer | None, *, prune: bool = True) -> None:
-        tensors = optimizer_tensors(optimizer, self.model) if optimizer is not None else {}
-        weights = self.spread.gathered(model_tensors(self.model))
-        tensors = self.spread.gathered(tensors)
-        carried = self._carried
-        if carried is not None:
-            carried = tuple(self.ranks.joined(tensor, dim=1) for tensor in carried)
-        if self.ranks.is_first:
-            self.folder.metrics.sync()
-            self.folder.samples.sync()
-            save_checkpoint(self.folder.path, weights, tensors, self.state, carried)
-        self._saved_step = self.state.step
-        if prune and self.ranks.is_first:
-            best = self.state.best["step"] if self.state.best else None
-            prune_checkpoints(self.folder.path, keep=self.plan.keep_checkpoints, best_step=best)
 
     def _sample(self) -> None:
         settings = self.config.sampling.model_copy(update={"samples": 1})
@@ -369,7 +400,24 @@ class TrainingLoop:
                 return
             sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
         self.model.train()
-        self.folder.samples.append(
-            {"step": self.state.step, "prompt": sample.prompt, "text": sample.text}
+        self.record.sampled(self.state.step, sample)
+
+    def _save(self, step: TrainingStep | None, *, prune: bool = True) -> None:
+        scale = None if step is None or step.scale is None else step.scale.to_json()
+        self.state = replace(self.state, loss_scale=scale)
+        tensors = {} if step is None else optimizer_tensors(step.optimizer, self.model)
+        carried = self._carried
+        if carried is not None:
+            carried = tuple(self.ranks.joined(tensor, dim=1) for tensor in carried)
+        self.record.saved(
+            self.spread.gathered(model_tensors(self.model)),
+            self.spread.gathered(tensors),
+            self.state,
+            carried,
+            prune=prune,
         )
-        self.listener.sampled(self.state.step, str(sample))
+
+
+def _finite(number: float) -> float | None:
+    """A number that can stand in JSON."""
+    return number if math.isfinite(number) else None

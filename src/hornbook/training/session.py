@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hornbook.corpora import CorpusSplit
 from hornbook.data import PackedBatches, TokenStore, TrainingBatches
 from hornbook.data.dealing import leak
@@ -29,8 +27,8 @@ from hornbook.runs.folder import RunFolder
 from hornbook.runs.manifest import Manifest, Session, hardware, now, software
 from hornbook.runs.run import Run
 from hornbook.tokenizers import Tokenizer
+from hornbook.training.equipment import Equipment
 from hornbook.training.loop import Outcome, TrainingLoop
-from hornbook.training.ranks import ALONE, Ranks
 
 Changes = Mapping[str, tuple[Any, Any]]
 """Settings that differ from those of before: dotted key to (old, new)."""
@@ -113,9 +111,8 @@ def make_loop(
     folder: RunFolder,
     config: RunConfig,
     store: TokenStore,
-    device: torch.device,
+    equipment: Equipment,
     listener: Listener,
-    ranks: Ranks = ALONE,
     from_step: int | None = None,
 ) -> TrainingLoop:
     """The loop over a run that has its tokenizer, ready at its newest whole checkpoint.
@@ -124,9 +121,8 @@ def make_loop(
         folder: the run.
         config: its settings.
         store: its tokens.
-        device: where to train.
+        equipment: what to train with.
         listener: who watches.
-        ranks: who trains it together.
         from_step: the checkpoint to begin from, 0 for none, where that is not to be looked for.
 
     Raises:
@@ -142,7 +138,7 @@ def make_loop(
     if config.sampling.top_k > tokenizer.vocab_size:
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
         raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
-    return TrainingLoop(folder, config, tokenizer, batches, device, listener, ranks, from_step)
+    return TrainingLoop(folder, config, tokenizer, batches, equipment, listener, from_step)
 
 
 def _tell_of_leak(batches: Batches, listener: Listener) -> None:
@@ -176,15 +172,17 @@ def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
         listener.notice(
             f"{folder.path} is finished at step {begins_at}; give it more with training.steps=…"
         )
-        loop.ranks.announce(plan_of(loop, trains=False))
+        loop.equipment.ranks.announce(plan_of(loop, trains=False))
         return run
     for place in set_aside_newer(folder.path, begins_at):
         listener.notice(f"set aside: {place}")
     for key, (old, new) in (changed or {}).items():
         listener.notice(f"changed: {key} from {old} to {new}")
-    _record_session(loop, changed or {})
-    loop.ranks.announce(plan_of(loop, trains=True))
-    outcome = loop.run()
+    listener.notice(f"trains on {loop.equipment}")
+    with loop.equipment.in_use():
+        _record_session(loop, changed or {})
+        loop.equipment.ranks.announce(plan_of(loop, trains=True))
+        outcome = loop.run()
     try:
         write_report(run)
     except HornbookError as error:  # the run itself is whole, and can be reported later
@@ -206,14 +204,11 @@ def plan_of(loop: TrainingLoop, *, trains: bool) -> dict[str, Any]:
 
 def _record_session(loop: TrainingLoop, changed: Changes) -> None:
     folder, config = loop.folder, loop.config
-    facts = hardware(str(loop.device))
-    if loop.ranks.count > 1:
-        facts["ranks"] = str(loop.ranks.count)
     session = Session(
         started=now(),
         from_step=loop.state.step,
         software=software(),
-        hardware=facts,
+        hardware=hardware(str(loop.device)) | loop.equipment.facts(),
         changed=dict(changed),
     )
     manifest = folder.read_manifest()

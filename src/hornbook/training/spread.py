@@ -14,7 +14,7 @@ With several micro-batches only the last backward pass sends anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from inspect import signature
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hornbook.models import LanguageModel
 from hornbook.optimization.sharding import is_sharded, part_like, whole
+from hornbook.training.gradients import gradient_norms
 from hornbook.training.ranks import ALONE, Ranks
 
 Parallel = Literal["ddp", "fsdp"]
@@ -92,6 +93,10 @@ class Spread:
     def whole_weights(self) -> AbstractContextManager[object]:
         """Within it ``model`` is a whole model that each rank may use as it likes."""
         return nullcontext()
+
+    def norms(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The Euclidean length of each tensor, of which this rank may hold a part: [tensors]."""
+        return gradient_norms(tensors)
 
     def gathered(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Whole tensors on the CPU of the first rank; elsewhere nothing.
@@ -171,6 +176,10 @@ class Sharded(Spread):
         """See ``Spread``."""
         self._root.set_requires_gradient_sync(last)
         return nullcontext()
+
+    def norms(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """See ``Spread``."""
+        return self.ranks.add_up(gradient_norms(tensors).square()).sqrt()
 
     @contextmanager
     def _whole(self) -> Iterator[None]:

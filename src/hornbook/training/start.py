@@ -27,7 +27,7 @@ from hornbook.runs.lock import run_lock
 from hornbook.runs.manifest import Manifest, now
 from hornbook.runs.resolution import Overrides, check, differences, resolve
 from hornbook.runs.run import Run, split_address
-from hornbook.training.devices import choose_device
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.following import follow
 from hornbook.training.ranks import Ranks, joined_ranks
 from hornbook.training.session import (
@@ -52,10 +52,16 @@ CHANGEABLE = (
     "training.sample_prompt",
     "training.device",
     "training.parallel",
+    "training.precision",
+    "training.tf32",
+    "training.compile",
+    "training.activation_checkpointing",
+    "training.threads",
     "sampling.",
 )
-"""Settings that a resumed run may change: they alter how long, how often and where, never
-what is learned from which example. The text behind ``corpus.files`` must be the same."""
+"""Settings that a resumed run may change: they alter how long, how often, where and with what
+arithmetic, never what is learned from which example. The text behind ``corpus.files`` must be the
+same."""
 
 
 def train(
@@ -102,7 +108,7 @@ def _begin(
 ) -> Run:
     """Train a new run under resolved settings, or go on with the one that ``out`` already is."""
     refuse_unshareable(wanted, ranks)
-    device = choose_device(wanted.training.device, ranks)
+    equipment = choose_equipment(wanted, ranks)
     if out is not None:
         refuse_foreign(out)
     wanted, split = read_corpus(wanted, listener=listener)
@@ -117,7 +123,7 @@ def _begin(
             tokenizer = make_tokenizer(wanted, split, listener=listener)
             store = make_store(split, tokenizer, listener=listener)
             record_data(folder, wanted, split, tokenizer)
-            loop = make_loop(folder, wanted, store, device, listener, ranks)
+            loop = make_loop(folder, wanted, store, equipment, listener)
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
             raise
@@ -163,7 +169,7 @@ def restarted(ranks: Ranks, listener: Listener) -> Run | None:
 def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Ranks) -> Run:
     """Resume the run at ``folder`` under ``config``, which may differ where that is harmless."""
     refuse_unshareable(config, ranks)
-    device = choose_device(config.training.device, ranks)
+    equipment = choose_equipment(config, ranks)
     with run_lock(folder.path):
         manifest = folder.read_manifest()
         changed = differences(check(dict(manifest.settings)), config)
@@ -187,7 +193,7 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Rank
             record_data(folder, config, split, tokenizer)
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
-        loop = make_loop(folder, config, store, device, listener, ranks)
+        loop = make_loop(folder, config, store, equipment, listener)
         return run_session(loop, changed)
 
 
