@@ -8,6 +8,7 @@
     ├── DataError        a token store that is damaged, too short or out of date
     ├── GenerationError  a sampling request that makes no sense
     ├── ToldElsewhere    another of the processes that train together says what went wrong
+    ├── InteropError     a model of another tool that cannot be read, or a run it has no form for
     └── RunError         a run folder that is missing, damaged, in use or does not match
         └── TrainingStopped   training ended early on purpose: not finite, disk full
 
@@ -26,10 +27,12 @@ class HornbookError(Exception):
     """The root of the tree: catch this to catch every mistake that a user can mend.
 
     Attributes:
-        on_every_rank: whether all processes that train together raise it, each for itself.
+        on_every_rank: whether all ranks that train together raise it, each for itself.
+        has_the_word: whether this rank, though not the first, is the one that tells it.
     """
 
     on_every_rank = False
+    has_the_word = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,18 @@ class ToldElsewhere(HornbookError):  # noqa: N818 - it says what happened
 
     def __init__(self) -> None:
         super().__init__("another rank says what went wrong")
+
+
+class InteropError(HornbookError):
+    """A model of another tool that cannot be read, or a run that has no form there.
+
+    Attributes:
+        problems: everything that was found, not only the first.
+    """
+
+    def __init__(self, title: str, problems: Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        super().__init__("\n".join([f"{title}:", *(f"  {problem}" for problem in self.problems)]))
 
 
 class RunError(HornbookError):

@@ -16,7 +16,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hornbook.cli import bundle, compare, config, corpora, data, runs, sample, tokenizer, train
+from hornbook.cli import (
+    bundle,
+    compare,
+    config,
+    corpora,
+    data,
+    import_export,
+    runs,
+    sample,
+    tokenizer,
+    train,
+)
 from hornbook.errors import HornbookError, ToldElsewhere
 from hornbook.launch import launch_of
 
@@ -49,7 +60,8 @@ class CommandLine(TyperGroup):
         except ToldElsewhere:
             raise typer.Exit(_MISTAKE) from None
         except HornbookError as error:
-            print(f"hornbook: {error}", file=sys.stderr)
+            if launch_of().is_first or error.has_the_word:
+                print(f"hornbook: {error}", file=sys.stderr)
             raise typer.Exit(_MISTAKE) from None
         except KeyboardInterrupt:
             if launch_of().is_first:
@@ -119,6 +131,8 @@ app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
 app.command("pack")(bundle.pack)
 app.command("unpack")(bundle.unpack)
+app.add_typer(import_export.import_app, name="import")
+app.add_typer(import_export.export_app, name="export")
 app.command("config")(config.config)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(corpora.app, name="corpora")

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from hornbook.errors import ToldElsewhere, TrainingStopped
+from hornbook.errors import HornbookError, ToldElsewhere, TrainingStopped
 from hornbook.launch import Launch, launch_of
 from hornbook.training.meeting import Board, meet
 
@@ -216,7 +216,11 @@ def joined_ranks() -> Iterator[Ranks]:
     except ToldElsewhere:
         raise
     except Exception as error:
-        if getattr(error, "on_every_rank", False) or ranks.has_the_word():
+        if isinstance(error, HornbookError) and error.on_every_rank:
+            raise
+        if ranks.has_the_word():
+            if isinstance(error, HornbookError):
+                error.has_the_word = True
             raise
         raise ToldElsewhere from error
     finally:

@@ -142,15 +142,15 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
         RunError: when settings, tokenizer or text do not match the run's; each is named.
         Interrupted: when a signal stopped it again.
     """
-    place, checkpoint = split_address(str(path))
-    if checkpoint not in {None, "latest"}:
-        raise RunError(
-            f"A run goes on from its newest checkpoint. To go on from {path} in a new run, with "
-            f"this one left as it is: hornbook train --from {path}"
-        )
     with joined_ranks() as ranks:
         if not ranks.is_first:
             return follow(ranks)
+        place, checkpoint = split_address(str(path))
+        if checkpoint not in {None, "latest"}:
+            raise RunError(
+                f"A run goes on from its newest checkpoint. To go on from {path} in a new run, with "
+                f"this one left as it is: hornbook train --from {path}"
+            )
         folder = open_folder(place)
         config = resolve(base=folder.read_config(), overrides=overrides)
         return _go_on(folder, config, listener, ranks)
@@ -186,9 +186,12 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Rank
                     ]
                 )
             )
-        if manifest.fingerprints is None:  # it was killed before its first step
+        if manifest.fingerprints is None:  # it was imported, or killed before its first step
             config, split = read_corpus(config, listener=listener)
-            tokenizer = make_tokenizer(config, split, listener=listener)
+            if manifest.imported_from is not None:
+                tokenizer = folder.read_tokenizer()
+            else:
+                tokenizer = make_tokenizer(config, split, listener=listener)
             store = make_store(split, tokenizer, listener=listener)
             record_data(folder, config, split, tokenizer)
         else:
