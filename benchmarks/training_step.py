@@ -20,7 +20,9 @@ from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMi
 from hornbook.data import Batch
 from hornbook.models import Transformer, TransformerConfig, build_model
 from hornbook.optimization import OptimizerConfig, build_optimizer
-from hornbook.training.step import training_step
+from hornbook.runs.config import RunConfig
+from hornbook.training.equipment import choose_equipment, make_step
+from hornbook.training.step import read
 
 VOCAB = 2048
 
@@ -98,12 +100,13 @@ def main() -> None:
     ids = torch.randint(0, VOCAB, (given.batch, given.context + 1))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     batch = Batch(inputs, targets, targets.numel())
-    our_optimizer = build_optimizer(ours, OptimizerConfig(), 1e-3)
+    plain = RunConfig()
+    optimizer = build_optimizer(ours, OptimizerConfig(), 1e-3)
+    take_step = make_step(plain, choose_equipment(plain), ours, optimizer)
     their_optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, fused=True)
 
     def our_step() -> float:
-        settings = {"learning_rate": 1e-3, "gradient_clip": 1.0, "dropout_seed": 1}
-        return training_step(ours, our_optimizer, [batch], **settings).loss  # type: ignore[arg-type]
+        return read([take_step([batch], learning_rate=1e-3, dropout_seed=1)])[0].loss
 
     def their_step() -> float:
         logits = theirs(inputs, use_cache=False).logits

@@ -7,6 +7,7 @@
     │   └── VocabularyUnfinished   training was interrupted; carries the vocabulary so far
     ├── DataError        a token store that is damaged, too short or out of date
     ├── GenerationError  a sampling request that makes no sense
+    ├── InteropError     a model of another tool that cannot be read, or a run it has no form for
     └── RunError         a run folder that is missing, damaged, in use or does not match
         └── TrainingStopped   training ended early on purpose: not finite, disk full
 
@@ -85,6 +86,18 @@ class DataError(HornbookError):
 
 class GenerationError(HornbookError):
     """A request for text that cannot be fulfilled."""
+
+
+class InteropError(HornbookError):
+    """A model of another tool that cannot be read, or a run that has no form there.
+
+    Attributes:
+        problems: everything that was found, not only the first.
+    """
+
+    def __init__(self, title: str, problems: Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        super().__init__("\n".join([f"{title}:", *(f"  {problem}" for problem in self.problems)]))
 
 
 class RunError(HornbookError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,7 @@ from hornbook.runs.assembly import make_batches, make_model
 from hornbook.runs.checkpoints import list_checkpoints
 from hornbook.runs.run import open_run
 from hornbook.training import evaluate, train
-from hornbook.training import loop as loop_module
-from hornbook.training.step import NotFinite, micro_batches, training_step
+from hornbook.training.step import TrainingStep, micro_batches
 
 Conduct = Callable[..., Comparison]
 FILES = ("study.toml", "results.csv", "results.parquet", "table.md", "plot.svg", "plot.png")
@@ -222,12 +223,15 @@ def test_a_cell_that_cannot_serve_the_text_is_left_out(
 def test_a_cell_that_diverges_is_an_outcome(
     conduct: Conduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sometimes(model: Any, optimizer: Any, parts: Any, **settings: Any) -> Any:
-        if parts[0].segments is not None and settings["dropout_seed"] % 3 == 0:
-            raise NotFinite("the loss is nan")
-        return training_step(model, optimizer, parts, **settings)
+    original = TrainingStep.__call__
 
-    monkeypatch.setattr(loop_module, "training_step", sometimes)
+    def sometimes(self: TrainingStep, parts: Any, **settings: Any) -> Any:
+        result = original(self, parts, **settings)
+        if parts[0].segments is None or settings["dropout_seed"] % 3:
+            return result
+        return replace(result, loss=result.loss * math.nan, applied=torch.tensor(False))
+
+    monkeypatch.setattr(TrainingStep, "__call__", sometimes)
     found = conduct(tmp_path / "study")
     assert set(found.failed) == {"packed", "left_padded"}
     assert "the loss is nan" in found.failed["packed"]

@@ -24,6 +24,7 @@ from hornbook.runs.archive import pack_run, unpack_run
 from hornbook.runs.checkpoints import CARRIED_FILE, list_checkpoints
 from hornbook.runs.resolution import resolve
 from hornbook.runs.verification import verify_run
+from hornbook.training.watching import TIMED
 
 Train = Callable[..., hornbook.Run]
 KINDS = ["rnn", "gru", "lstm"]
@@ -34,8 +35,7 @@ def file(run: hornbook.Run, name: str, step: int = -1) -> bytes:
 
 
 def measurements(run: hornbook.Run) -> list[dict[str, Any]]:
-    timed = {"seconds", "tokens_per_second", "waiting_for_data"}
-    return [{k: v for k, v in line.items() if k not in timed} for line in run.metrics()]
+    return [{k: v for k, v in line.items() if k not in TIMED} for line in run.metrics()]
 
 
 class StopAt(Listener):

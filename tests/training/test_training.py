@@ -24,8 +24,9 @@ from hornbook.listener import Listener
 from hornbook.models import Transformer
 from hornbook.runs.assembly import find_store
 from hornbook.runs.checkpoints import Checkpoint, list_checkpoints, model_tensors
-from hornbook.training import loop as loop_module
-from hornbook.training.step import training_step
+from hornbook.training import record as record_module
+from hornbook.training.equipment import choose_equipment, make_step
+from hornbook.training.watching import TIMED
 
 Train = Callable[..., hornbook.Run]
 
@@ -40,8 +41,7 @@ def optimizer(run: hornbook.Run) -> bytes:
 
 def measurements(run: hornbook.Run) -> list[dict[str, Any]]:
     """Metrics without what a clock says."""
-    timed = {"seconds", "tokens_per_second", "waiting_for_data"}
-    return [{k: v for k, v in line.items() if k not in timed} for line in run.metrics()]
+    return [{k: v for k, v in line.items() if k not in TIMED} for line in run.metrics()]
 
 
 class StopAt(Listener):
@@ -175,6 +175,8 @@ def test_accumulation_equals_the_big_batch_also_with_uneven_parts() -> None:
     from hornbook.optimization import OptimizerConfig, build_optimizer
     from hornbook.targets import IGNORED_TARGET
 
+    config = hornbook.RunConfig()
+
     tokens = torch.randint(0, 50, (6, 12), generator=torch.Generator().manual_seed(1))
     targets = (tokens * 3 + 1) % 50
     targets[0, 1:] = IGNORED_TARGET
@@ -184,7 +186,8 @@ def test_accumulation_equals_the_big_batch_also_with_uneven_parts() -> None:
         model = build_model(
             TransformerConfig(layers=2, d_model=32), vocab_size=50, context_length=12, seed=1
         )
-        steps = build_optimizer(model, OptimizerConfig(), 1e-3)
+        optimizer = build_optimizer(model, OptimizerConfig(), 1e-3)
+        step = make_step(config, choose_equipment(config), model.train(), optimizer)
         parts, first = [], 0
         for size in cuts:
             piece = slice(first, first + size)
@@ -192,10 +195,8 @@ def test_accumulation_equals_the_big_batch_also_with_uneven_parts() -> None:
             parts.append(Batch(tokens[piece], targets[piece], real))
             first += size
         for _ in range(2):
-            result = training_step(
-                model, steps, parts, learning_rate=1e-3, gradient_clip=1.0, dropout_seed=1
-            )
-            losses.append(result.loss)
+            result = step(parts, learning_rate=1e-3, dropout_seed=1)
+            losses.append(result.loss.item())
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
     losses: list[float] = []
@@ -240,13 +241,22 @@ def test_what_is_not_finite_stops_before_the_step(
 def test_too_little_memory_says_what_would_fit(
     train_fast: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def starved(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+    original = Transformer.hidden
+    room = {"rows": 2}
+
+    def starved(self: Transformer, tokens: torch.Tensor, *more: Any, **settings: Any) -> Any:
+        if len(tokens) > room["rows"]:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you …")
+        return original(self, tokens, *more, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(Transformer, "hidden", starved)
-        with pytest.raises(RunError, match="training.micro_batch_size to less, such as 2"):
+        with pytest.raises(RunError, match="4 windows at once did not fit, 2 do") as caught:
             train_fast(tmp_path / "run")
+        assert "training.micro_batch_size=2" in str(caught.value)
+        room["rows"] = 0
+        with pytest.raises(RunError, match="4 and 2 and 1 windows.*activation_checkpointing"):
+            train_fast(tmp_path / "none")
     smaller = hornbook.resume(tmp_path / "run", overrides=["training.micro_batch_size=2"])
     assert smaller.checkpoints()[-1].step == 12
 
@@ -261,7 +271,7 @@ def test_too_little_memory_says_what_would_fit(
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
     train_fast: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished_run: hornbook.Run
 ) -> None:
-    original = loop_module.save_checkpoint
+    original = record_module.save_checkpoint
 
     def full(folder: Path, model: Any, tensors: Any, state: Any, *more: Any) -> Any:
         if state.step == 8:
@@ -272,7 +282,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
         path.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(loop_module, "save_checkpoint", full)
+    monkeypatch.setattr(record_module, "save_checkpoint", full)
     with pytest.raises(TrainingStopped, match="No space left") as caught:
         train_fast(tmp_path / "run")
     assert "step 4" in str(caught.value)

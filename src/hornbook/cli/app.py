@@ -16,7 +16,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hornbook.cli import bundle, compare, config, corpora, data, runs, sample, tokenizer, train
+from hornbook.cli import (
+    bundle,
+    compare,
+    config,
+    corpora,
+    data,
+    import_export,
+    runs,
+    sample,
+    tokenizer,
+    train,
+)
 from hornbook.errors import HornbookError
 
 _MISTAKE = 2
@@ -96,6 +107,8 @@ app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
 app.command("pack")(bundle.pack)
 app.command("unpack")(bundle.unpack)
+app.add_typer(import_export.import_app, name="import")
+app.add_typer(import_export.export_app, name="export")
 app.command("config")(config.config)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(corpora.app, name="corpora")

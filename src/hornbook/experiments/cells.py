@@ -21,6 +21,7 @@ from hornbook.runs.manifest import Manifest, now
 from hornbook.runs.resolution import resolve
 from hornbook.runs.run import Run
 from hornbook.training import choose_device, evaluate, resume
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.session import (
     make_loop,
     new_folder,
@@ -106,8 +107,8 @@ def _train(folder: RunFolder, prepared: Prepared, listener: Listener) -> None:
         write_settings(begun, config, Manifest(created=now()))
     with run_lock(folder.path):
         record_data(folder, config, prepared.split, prepared.tokenizer)
-        device = choose_device(config.training.device)
-        run_session(make_loop(folder, config, prepared.store, device, listener))
+        equipment = choose_equipment(config)
+        run_session(make_loop(folder, config, prepared.store, equipment, listener))
 
 
 def _measured(

@@ -18,8 +18,9 @@ from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import Batches, make_batches, make_model, make_optimizer
 from hornbook.runs.config import RunConfig
 from hornbook.training import choose_device, evaluate
+from hornbook.training.equipment import choose_equipment, make_step
 from hornbook.training.evaluation import ValidationWindows
-from hornbook.training.step import micro_batches, training_step
+from hornbook.training.step import micro_batches, read
 
 COUNTED_ROWS = 1 << 14
 """Rows whose targets are counted; the mean over so many is off by less than a hundredth."""
@@ -47,25 +48,25 @@ def try_cell(config: RunConfig, prepared: Prepared) -> Trial:
     rows = rows_for(config.training.batch_size * config.context_length, mean)
     model = make_model(config, prepared.tokenizer)
     weights = weights_checksum(model)
-    device = choose_device(config.training.device)
+    equipment = choose_equipment(config)
+    device = equipment.device
     model.to(device).train()
-    optimizer = make_optimizer(config, model)
+    step = make_step(config, equipment, model, make_optimizer(config, model))
     times: list[float] = []
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    accelerators = [device] if device.type == "cuda" else []
+    with equipment.in_use(), torch.random.fork_rng(accelerators):
         while len(times) < _FEWEST_STEPS or (sum(times) < _TRIED_FOR and len(times) < _MOST_STEPS):
             began = time.perf_counter()
             parts = micro_batches(
                 batches.training, len(times) * rows, rows, config.training.micro_batch_size
             )
-            training_step(
-                model,
-                optimizer,
+            result = step(
                 [part.to(device) for part in parts],
                 # Small enough that no setting under study can make the trial itself diverge.
                 learning_rate=min(1e-4, config.training.learning_rate),
-                gradient_clip=config.training.gradient_clip,
                 dropout_seed=stream_seed(config.seed, "dropout", len(times)),
             )
+            read([result])
             times.append(time.perf_counter() - began)
     # The first step also sets up what later ones reuse.
     return Trial(rows, mean, statistics.median(times[1:]), weights)

@@ -90,7 +90,7 @@ def stream(
             f"top_k={config.top_k} is larger than the vocabulary ({model.vocab_size} tokens); "
             "use a smaller one, or 0 to keep all."
         )
-    ids = tokenizer.encode(prompt) or [tokenizer.start_id]
+    ids = tokenizer.encode(prompt, add_start=config.add_start) or [tokenizer.start_id]
     return _stream_pieces(model, tokenizer, ids, config)
 
 

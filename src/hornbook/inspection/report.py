@@ -95,7 +95,7 @@ def _facts(run: Run, story: History) -> Iterator[tuple[str, object]]:
     words = vocabulary(run)
     if words is not None:
         yield "tokenizer", words
-    yield "corpus", joined(run.config.corpus.files, ", ")
+    yield "corpus", joined(run.config.corpus.files, ", ") if run.config.corpus.files else "none yet"
     split = run.manifest.split or {}
     for side in ("training", "validation"):
         counts = split.get(side)
@@ -112,6 +112,9 @@ def _facts(run: Run, story: History) -> Iterator[tuple[str, object]]:
         yield "time in training steps", duration(story.seconds)
     yield "preset", run.manifest.preset or "none"
     yield "begun", run.manifest.created
+    imported = run.manifest.imported_from
+    if imported is not None:
+        yield "imported from", f"{imported.path} ({imported.form})"
     origin = run.manifest.forked_from
     if origin is not None:
         changed = ", ".join(

@@ -24,7 +24,8 @@ from hornbook.runs.lock import run_lock
 from hornbook.runs.verification import verify_run
 
 _MEMBER = re.compile(
-    r"(run\.toml|manifest\.json|tokenizer\.json|metrics\.jsonl|samples\.jsonl|report\.html"
+    r"(run\.toml|manifest\.json|tokenizer\.json|metrics\.jsonl|samples\.jsonl|notes\.jsonl"
+    r"|report\.html"
     r"|checkpoints/step-\d{8,}/((model|optimizer|carried)\.safetensors|state\.json)"
     r"|data/(store\.json|(training|validation)(-\d{5}\.tokens|\.documents)))"
 )

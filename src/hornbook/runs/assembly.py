@@ -119,6 +119,11 @@ def find_store(
         CorpusError: when the corpus is gone and its tokens are not cached either.
     """
     expected = manifest.fingerprints
+    if expected is None and manifest.imported_from is not None:
+        raise RunError(
+            f"{folder.path} was imported and has no text of its own yet. Say what to train on: "
+            f"hornbook train --from {folder.path} my-text.txt"
+        )
     if expected is None:
         raise RunError(f"{folder.path} does not say what it was trained on; start it anew.")
     tokenizer = folder.read_tokenizer()

@@ -18,7 +18,7 @@ import json
 import math
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ class TrainingState:
         running_tokens: real targets in that sum.
         running_seconds: seconds of training since the last line of metrics.
         running_waiting: seconds among them in which a step waited for its data.
+        running_examples: examples used since the last line of metrics.
+        recent_losses: losses of the last steps, oldest first, with which the next is compared.
+        loss_scale: the scale of the loss under float16, as ``LossScale`` wrote it, or ``None``.
+        skipped_steps: steps that overflowed float16 and were not applied.
+        skipped_in_a_row: how many of them were the last ones.
     """
 
     step: int = 0
@@ -61,6 +66,11 @@ class TrainingState:
     running_tokens: int = 0
     running_seconds: float = 0.0
     running_waiting: float = 0.0
+    running_examples: int = 0
+    recent_losses: list[float] = field(default_factory=list)
+    loss_scale: dict[str, Any] | None = None
+    skipped_steps: int = 0
+    skipped_in_a_row: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -26,6 +27,12 @@ LARGEST_TABLE = 1 << 28
 
 FURTHER_POSITIONS = 4
 """Contexts of positions that a model knows when they may lie beyond the window."""
+
+
+NO_FLOAT16_ON_CPU = (
+    "is slower than float32 on a CPU, which has no units for it, and would only lose range; use "
+    "auto, bfloat16 or float32"
+)
 
 
 class TrainingConfig(Settings):
@@ -87,6 +94,38 @@ class TrainingConfig(Settings):
     device: str = "auto"
     """Where to train: auto (an accelerator if there is one), cpu, cuda, cuda:1, mps."""
 
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """In which numbers products are computed; weights, gradients and sums stay float32. auto: the
+    fastest that is right on the device, which is told when training begins. bfloat16: half the
+    bits and the whole range. float16: half the bits and a small range, so the loss is scaled and
+    steps that overflow are skipped; not on a CPU."""
+
+    tf32: bool = False
+    """Whether products of float32 on CUDA devices may round their inputs to TF32, which keeps 10
+    of 23 bits and is several times faster on cards since 2020."""
+
+    compile: bool | Literal["auto"] = False
+    """Whether the forward and backward pass are compiled before the first step, which takes up to
+    a minute. auto: where it is known to pay. If compiling fails, training goes on without, and
+    says why."""
+
+    activation_checkpointing: bool = False
+    """Whether each block keeps its input alone and computes the rest again for the backward pass:
+    the same gradients from far less memory, for about a third more time. Needs
+    model.kind=transformer."""
+
+    threads: int = Field(default=0, ge=0, le=4096)
+    """Threads that compute on a CPU; 0 means OMP_NUM_THREADS where that is set, else one for each
+    physical core that hornbook may use."""
+
+    @field_validator("compile", mode="plain")
+    @classmethod
+    def _known_compile(cls, value: Any) -> bool | str:
+        known = {"auto": "auto", "true": True, "false": False}
+        if str(value).lower() not in known:
+            raise ValueError("should be auto, true or false")
+        return known[str(value).lower()]
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
@@ -110,6 +149,8 @@ class TrainingConfig(Settings):
                 f"use 1 to {self.batch_size}, or 0 for the whole batch",
                 str(self.micro_batch_size),
             )
+        if self.precision == "float16" and self.device == "cpu":
+            yield Problem("precision", NO_FLOAT16_ON_CPU, "float16")
 
 
 class RunConfig(Settings):
@@ -150,6 +191,13 @@ class RunConfig(Settings):
         yield from self._conflicts_of_positions()
         if self.training.carry_state:
             yield from self._conflicts_of_carried_state()
+        if self.training.activation_checkpointing and self.model.kind != "transformer":
+            yield Problem(
+                "training.activation_checkpointing",
+                f"works on the blocks of a transformer, and model.kind={self.model.kind} has none; "
+                "use false, or model.kind=transformer",
+                "true",
+            )
         if self.data.split == "window" and self.model.kind == "bigram_counts":
             yield Problem(
                 "data.split",

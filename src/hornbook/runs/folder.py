@@ -6,6 +6,7 @@ runs/NAME/
   tokenizer.json
   metrics.jsonl     one line a measurement
   samples.jsonl     one line a sample
+  notes.jsonl       one line for what a person should look at; most runs have none
   checkpoints/      step-00000500/ …
   data/             the tokens, only in a run that was packed with its data
   report.html
@@ -38,6 +39,8 @@ class RunFolder:
         self.data = path / "data"
         self.metrics = Journal(path / "metrics.jsonl")
         self.samples = Journal(path / "samples.jsonl")
+        self.notes = Journal(path / "notes.jsonl")
+        self.journals = (self.metrics, self.samples, self.notes)
 
     def is_run(self) -> bool:
         """Whether a run was begun here."""

@@ -1,4 +1,4 @@
-"""Lines of JSON that only grow: ``metrics.jsonl`` and ``samples.jsonl``.
+"""Lines of JSON that only grow: ``metrics.jsonl``, ``samples.jsonl`` and ``notes.jsonl``.
 
 A killed process may leave lines behind that are newer than its last checkpoint, or half a
 line. ``cut_back`` takes both off when the run goes on, so that no step ever stands twice.

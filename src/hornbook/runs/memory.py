@@ -21,9 +21,20 @@ def explained_memory(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On a CPU PyTorch raises a plain RuntimeError, so only its words tell.
-        words = str(error)
-        plain = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not plain and "allocate memory" not in words and "out of memory" not in words:
+        if not is_out_of_memory(error):
             raise
         raise RunError(f"{what} does not fit into memory. {remedy}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on whichever device.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("a bug"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # On a CPU PyTorch raises a plain RuntimeError, so only its words tell.
+    words = str(error)
+    plain = isinstance(error, RuntimeError)
+    return plain and ("allocate memory" in words or "out of memory" in words)

@@ -31,7 +31,7 @@ def verify_run(path: Path | str, *, listener: Listener = SILENT) -> list[str]:
         "manifest.json and run.toml": lambda: _verify_settings(folder),
         "tokenizer.json": lambda: _verify_tokenizer(folder),
     }
-    for journal in (folder.metrics, folder.samples):
+    for journal in folder.journals:
         if journal.path.exists():
             checks[journal.path.name] = partial(_verify_journal, journal)
     for checkpoint in list_checkpoints(folder.path):

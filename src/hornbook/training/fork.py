@@ -32,7 +32,7 @@ from hornbook.runs.lock import run_lock
 from hornbook.runs.manifest import Manifest, Origin, now
 from hornbook.runs.resolution import Overrides, differences, resolve
 from hornbook.runs.run import Run, open_run
-from hornbook.training.devices import choose_device
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.session import (
     Changes,
     make_loop,
@@ -69,7 +69,7 @@ def fork(
     parent = open_run(address if "@" in address else f"{address}@latest")
     config = resolve(base=parent.config, overrides=overrides)
     changed = differences(parent.config, config)
-    device = choose_device(config.training.device)
+    equipment = choose_equipment(config)
     parent, checkpoint, model, optimizer = _loaded(parent, config, changed)
 
     config, manifest, store = _what_it_trains_on(parent, config, changed, listener)
@@ -92,7 +92,7 @@ def fork(
         }
         write_settings(begun, config, manifest.model_copy(update=inherited))
     with run_lock(folder.path):
-        return run_session(make_loop(folder, config, store, device, listener), changed)
+        return run_session(make_loop(folder, config, store, equipment, listener), changed)
 
 
 def _loaded(
@@ -167,10 +167,7 @@ def _carried(checkpoint: Checkpoint, config: RunConfig, changed: Changes) -> Car
 def _inherit(folder: RunFolder, parent: Run, checkpoint: Checkpoint) -> None:
     """Copy the parent's tokenizer, and its journals up to the checkpoint."""
     parent.tokenizer.save(folder.tokenizer_file)
-    for theirs, ours in (
-        (parent.folder.metrics, folder.metrics),
-        (parent.folder.samples, folder.samples),
-    ):
+    for theirs, ours in zip(parent.folder.journals, folder.journals, strict=True):
         for entry in theirs.entries():
             if entry["step"] <= checkpoint.step:
                 ours.append(entry)

@@ -2,9 +2,14 @@
 
 After every optimizer step, in this order: a line of metrics (and a measurement on the
 validation side) if one is due, a sample if one is due, a checkpoint if one is due or the
-measurement was the best so far. The checkpoint comes last and the journals are flushed
-before it, so it never knows more than they do; what they know beyond the last checkpoint is
-cut off on resume and written again.
+measurement was the best so far.
+
+On a CUDA device steps run ahead of what is known of them (``step``). So a step is first *issued*;
+it counts as done when it was *read*, which happens at once on a CPU and otherwise when something
+is due:
+
+    issued     1  2  3  4  5  6  7  8  9 10
+    read                                  └─ 1 to 10: the line of metrics for step 10
 """
 
 from __future__ import annotations
@@ -21,28 +26,44 @@ import torch
 from hornbook.data import Batch
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.data.loader import BatchLoader
-from hornbook.errors import TrainingStopped
 from hornbook.generation import generate
 from hornbook.listener import Listener
 from hornbook.models import BigramCounts, CarriedState, LanguageModel
-from hornbook.optimization import learning_rate_at, load_optimizer_tensors, optimizer_tensors
+from hornbook.optimization import learning_rate_at, load_optimizer_tensors
 from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import Batches, make_model, make_optimizer
-from hornbook.runs.checkpoints import (
-    Checkpoint,
-    TrainingState,
-    newest_whole_checkpoint,
-    prune_checkpoints,
-    save_checkpoint,
-)
+from hornbook.runs.checkpoints import Checkpoint, TrainingState, newest_whole_checkpoint
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
-from hornbook.runs.memory import explained_memory
+from hornbook.runs.memory import explained_memory, is_out_of_memory
 from hornbook.tokenizers import Tokenizer
+from hornbook.training import stops
 from hornbook.training.closed_form import fit_bigram_counts
+from hornbook.training.equipment import Equipment, make_step
 from hornbook.training.evaluation import Evaluation, evaluate
+from hornbook.training.fitting import find_fitting, first_rows
 from hornbook.training.interruption import Interruption
-from hornbook.training.step import NotFinite, StepResult, micro_batches, training_step
+from hornbook.training.jump_notes import note_of_jump
+from hornbook.training.jumps import expectation
+from hornbook.training.peak_memory import memory_in_words
+from hornbook.training.progress import Issued, with_new_line, with_step, with_time
+from hornbook.training.record import RunRecord
+from hornbook.training.step import (
+    Reading,
+    TrainingStep,
+    micro_batches,
+    not_finite,
+    read,
+    reads_late,
+)
+from hornbook.training.watching import Watch
+
+LATEST_READING = 16
+"""A step is read after at most so many others were issued behind it."""
+
+MOST_OVERFLOWS = 20
+"""So many steps in a row that overflow float16 halve the first scale of the loss to 1/16: what
+still overflows then does so by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +87,7 @@ class TrainingLoop:
         config: its settings.
         tokenizer: its tokenizer.
         batches: its examples.
-        device: where to train.
+        equipment: what to train with.
         listener: who watches.
     """
 
@@ -76,17 +97,20 @@ class TrainingLoop:
         config: RunConfig,
         tokenizer: Tokenizer,
         batches: Batches,
-        device: torch.device,
+        equipment: Equipment,
         listener: Listener,
     ) -> None:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
-        self.batches, self.device, self.listener = batches, device, listener
-        self.plan = config.training
+        self.batches, self.equipment, self.listener = batches, equipment, listener
+        self.device, self.plan = equipment.device, config.training
         self.model: LanguageModel = make_model(config, tokenizer)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         self._newest = newest_whole_checkpoint(folder.path, listener=listener)
         self.state = self._newest.state() if self._newest is not None else TrainingState()
-        self._saved_step = self.state.step
+        self.record = RunRecord(
+            folder, listener, keep=self.plan.keep_checkpoints, saved_step=self.state.step
+        )
+        self._ahead: list[Issued] = []
         self._carried: CarriedState | None = None
         self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
 
@@ -95,35 +119,43 @@ class TrainingLoop:
 
         Raises:
             TrainingStopped: when a number is not finite or a checkpoint cannot be written.
+            RunError: when a step does not fit into memory.
         """
         accelerators = [self.device] if self.device.type == "cuda" else []
+        remedy = "Choose less of model.d_model, model.layers or context_length."
         try:
             # Dropout is seeded through PyTorch's global stream; the caller gets it back as it was.
-            with torch.random.fork_rng(accelerators), explained_memory(*self._too_large()):
+            with torch.random.fork_rng(accelerators), explained_memory("The run", remedy):
                 return self._run()
         except OSError as error:
-            raise self._unwritable(error) from error
+            path, saved = self.folder.path, self.record.saved_step
+            raise stops.stopped_unwritable(path, self.state.step, error, saved) from error
 
     def _run(self) -> Outcome:
         newest = self._newest
         if newest is not None:
             newest.load_model(self.model)
-        for journal in (self.folder.metrics, self.folder.samples):
-            journal.cut_back(self.state.step)
+        self.record.cut_back(self.state.step)
         self.model.to(self.device).train()
         if self.model.closed_form:
             return self._fit_closed_form()
         optimizer = make_optimizer(self.config, self.model)
         if newest is not None:
             load_optimizer_tensors(optimizer, self.model, newest.optimizer_tensors())
+        step = make_step(self.config, self.equipment, self.model, optimizer, self.listener)
+        if step.scale is not None and self.state.loss_scale is not None:
+            step.scale.restore(self.state.loss_scale)
         if self.plan.carry_state:
             self._carried = self._first_carried(newest)
+        watch = Watch(self.model, step, self.config.context_length, self.equipment.precision)
+        watch.tell(self.listener)
         self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption, BatchLoader(self._steps(), self.device) as loader:
-            while self.state.step < self.last_step and interruption.requested is None:
-                self._one_step(optimizer, loader)
-            if self._saved_step != self.state.step:
-                self._save(optimizer)
+            while self._issued_steps < self.last_step and interruption.requested is None:
+                self._one_step(step, watch, loader)
+            self._take_in(step, self._read())
+            if self.record.saved_step != self.state.step:
+                self._save(step)
         return Outcome(self.state.step, interruption.requested)
 
     def _steps(self) -> Iterator[list[Batch]]:
@@ -142,22 +174,6 @@ class TrainingLoop:
             return self.model.init_state(self.plan.batch_size, self.device)
         return tuple(tensor.to(self.device) for tensor in kept)
 
-    def _too_large(self) -> tuple[str, str]:
-        size = self.plan.micro_batch_size or self.plan.batch_size
-        return (
-            f"A step with {size} windows of {self.config.context_length} tokens at once",
-            f"Set training.micro_batch_size to less, such as {max(size // 2, 1)} (the gradient "
-            f"stays the same), and go on with: hornbook train --resume {self.folder.path}",
-        )
-
-    def _unwritable(self, error: OSError) -> TrainingStopped:
-        kept = f"from step {self._saved_step}" if self._saved_step else "none yet"
-        return TrainingStopped(
-            f"Step {self.state.step}: {self.folder.path} could not be written: "
-            f"{error.strerror or error}. Its last whole checkpoint is {kept}. Make room, then: "
-            f"hornbook train --resume {self.folder.path}"
-        )
-
     def _fit_closed_form(self) -> Outcome:
         assert isinstance(self.model, BigramCounts)
         began = time.perf_counter()
@@ -172,111 +188,158 @@ class TrainingLoop:
         self._save(None)
         return Outcome(1)
 
-    def _one_step(self, optimizer: torch.optim.Optimizer, loader: BatchLoader) -> None:
+    @property
+    def _issued_steps(self) -> int:
+        """Steps that were read, and those that are still to be read."""
+        return self.state.step + len(self._ahead)
+
+    def _one_step(self, step: TrainingStep, watch: Watch, loader: BatchLoader) -> None:
         began, waited = time.perf_counter(), loader.waited
         parts = loader.next_step()
-        state, plan = self.state, self.plan
-        rate = learning_rate_at(
-            state.step, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
-        )
-        result = self._apply(optimizer, rate, parts)
-        self._carried = result.carried
-        seconds = time.perf_counter() - began
-        self.state = state = replace(
-            state,
-            step=state.step + 1,
-            examples_seen=state.examples_seen + plan.batch_size,
-            tokens_seen=state.tokens_seen + result.tokens,
-            seconds=state.seconds + seconds,
-            running_loss=state.running_loss + result.loss * result.tokens,
-            running_tokens=state.running_tokens + result.tokens,
-            running_seconds=state.running_seconds + seconds,
-            running_waiting=state.running_waiting + loader.waited - waited,
-        )
-        self.listener.stepped(state.step, result.loss, result.tokens)
-        improved = self._measure_if_due(rate, result)
-        if plan.sample_every and self._due(plan.sample_every):
-            self._sample()
-        if improved or self._due(plan.checkpoint_every):
-            self._save(optimizer)
+        waited = loader.waited - waited
+        step.clock.add("data", waited)
+        due = self._anything_due(self._issued_steps + 1)
+        self._ahead.append(self._issue(step, parts))
+        at_once = due or not reads_late(self.device) or len(self._ahead) >= LATEST_READING
+        readings = self._read() if at_once else []
+        self.state = with_time(self.state, time.perf_counter() - began, waited)
+        self._take_in(step, readings)
+        if due:
+            self._look_up(step, watch, *readings[-1])
 
-    def _apply(
-        self, optimizer: torch.optim.Optimizer, rate: float, parts: list[Batch]
-    ) -> StepResult:
-        state, plan = self.state, self.plan
+    def _issue(self, step: TrainingStep, parts: list[Batch]) -> Issued:
+        """Tell the device to take the next step."""
+        number, plan = self._issued_steps, self.plan
+        first = self._ahead[-1].first_example + self._ahead[-1].examples if self._ahead else None
+        first = self.state.examples_seen if first is None else first
+        rate = learning_rate_at(
+            number, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
+        )
+        seed = stream_seed(self.config.seed, "dropout", number)
         try:
-            return training_step(
-                self.model,
-                optimizer,
+            result = step(
                 parts,
                 learning_rate=rate,
-                gradient_clip=plan.gradient_clip,
-                dropout_seed=stream_seed(self.config.seed, "dropout", state.step),
-                carried=self._carried_on(),
+                dropout_seed=seed,
+                carried=self._carried_on(first),
+                measuring=self._line_due(number + 1),
             )
-        except NotFinite as error:
-            if self._saved_step != state.step:
-                self._save(optimizer, prune=False)
-            raise TrainingStopped(
-                f"Step {state.step + 1}: {error.what}. The step was not applied. Try a smaller "
-                f"training.learning_rate (it was {rate:.2g}), a longer "
-                "training.schedule.warmup_steps or a smaller training.gradient_clip"
-                + self._where_to_try(rate)
-            ) from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            result = None
+        if result is None:  # outside of the block above, which keeps the step's tensors alive
+            rows = parts[0]
+            fitting = find_fitting(
+                len(rows.tokens), lambda count: step.trial(first_rows(rows, count), seed)
+            )
+            memory = memory_in_words(self.device)
+            raise stops.too_large(self.folder.path, fitting, self.config.context_length, memory)
+        self._carried = result.carried
+        return Issued(first, plan.batch_size, rate, result)
 
-    def _carried_on(self) -> CarriedState | None:
+    def _carried_on(self, first_example: int) -> CarriedState | None:
         """The state of the step before, and zeros in the rows that start afresh."""
         training = self.batches.training
         if self._carried is None or not isinstance(training, ConsecutiveBatches):
             return None
-        goes_on = training.goes_on(self.state.examples_seen, self.plan.batch_size)
+        goes_on = training.goes_on(first_example, self.plan.batch_size)
         keep = goes_on.to(self.device)[None, :, None]
         return tuple(torch.where(keep, tensor, 0.0) for tensor in self._carried)
 
-    def _where_to_try(self, rate: float) -> str:
-        if self.state.step == 0:
-            return ", in a new run."
-        return (
-            f". The last good weights are at step {self.state.step}; go on from them, or from an "
-            f"earlier checkpoint, with: hornbook train --from {self.folder.path}@"
-            f"{self.state.step} training.learning_rate={rate / 4:.2g}"
-        )
+    def _read(self) -> list[tuple[Issued, Reading]]:
+        """The numbers of all steps that were issued; waits for the device."""
+        issued, self._ahead = self._ahead, []
+        return list(zip(issued, read([step.result for step in issued]), strict=True))
 
-    def _due(self, every: int) -> bool:
-        """Whether something that happens ``every`` so many steps, and at the end, is due."""
-        step = self.state.step
-        return step == self.last_step or (every > 0 and step % every == 0)
+    def _take_in(self, step: TrainingStep, readings: list[tuple[Issued, Reading]]) -> None:
+        """Count steps as done, in order; raises ``TrainingStopped`` at one that was not applied."""
+        for issued, reading in readings:
+            if not reading.applied and step.scale is None:
+                if self.record.saved_step != self.state.step:
+                    self._save(step, prune=False)
+                error = not_finite(issued.result, reading)
+                raise stops.stopped_not_finite(
+                    self.folder.path, self.state.step, error.what, rate=issued.rate
+                ) from error
+            expected = expectation(self.state.recent_losses)
+            self.state = with_step(self.state, issued, reading)
+            self.listener.stepped(self.state.step, reading.loss, issued.result.tokens)
+            if expected is not None and reading.loss > expected.limit:
+                note = note_of_jump(
+                    self.state.step, issued, reading, expected, self.batches, self.tokenizer
+                )
+                self.record.noted(*note)
+            if not reading.applied:
+                self._skipped(step)
 
-    def _measure_if_due(self, rate: float, result: StepResult) -> bool:
-        """Write a line of metrics if one is due; True if the validation loss is the best."""
-        evaluating = self._due(self.plan.evaluate_every)
-        if not (evaluating or self._due(self.plan.log_every)):
-            return False
+    def _skipped(self, step: TrainingStep) -> None:
+        """Tell of a step that overflowed, and stop when there are too many."""
         state = self.state
+        self.listener.notice(
+            f"step {state.step:,} overflowed float16 and was skipped; the loss is scaled by less "
+            f"({state.skipped_steps:,} skipped so far)"
+        )
+        if state.skipped_in_a_row >= MOST_OVERFLOWS:
+            if self.record.saved_step != state.step:
+                self._save(step, prune=False)
+            raise stops.stopped_overflowing(self.folder.path, state.step, state.skipped_in_a_row)
+
+    def _anything_due(self, number: int) -> bool:
+        plan = self.plan
+        sampling = plan.sample_every > 0 and self._due(plan.sample_every, number)
+        return self._line_due(number) or sampling or self._due(plan.checkpoint_every, number)
+
+    def _line_due(self, number: int) -> bool:
+        """Whether a line of metrics is due after step ``number``."""
+        return self._due(self.plan.evaluate_every, number) or self._due(self.plan.log_every, number)
+
+    def _due(self, every: int, number: int) -> bool:
+        """Whether something that happens ``every`` so many steps, and at the end, is due."""
+        return number == self.last_step or (every > 0 and number % every == 0)
+
+    def _look_up(self, step: TrainingStep, watch: Watch, issued: Issued, reading: Reading) -> None:
+        """After a step: measure, sample and save, whatever is due."""
+        number, plan, improved = self.state.step, self.plan, False
+        if self._line_due(number):
+            entry = self._line(watch, issued, reading)
+            improved = self._measure(entry, evaluating=self._due(plan.evaluate_every, number))
+        if plan.sample_every and self._due(plan.sample_every, number):
+            self._sample()
+        if improved or self._due(plan.checkpoint_every, number):
+            self._save(step)
+
+    def _line(self, watch: Watch, issued: Issued, reading: Reading) -> dict[str, Any]:
+        """What a line of metrics says of the steps since the line before."""
+        state = self.state
+        seconds = max(state.running_seconds, 1e-9)
         entry = {
             "epoch": state.examples_seen / self.batches.examples_per_epoch,
             "tokens_seen": state.tokens_seen,
-            "training_loss": state.running_loss / max(state.running_tokens, 1),
-            "learning_rate": rate,
-            "gradient_norm": result.gradient_norm,
-            "tokens_per_second": state.running_tokens / max(state.running_seconds, 1e-9),
-            "waiting_for_data": state.running_waiting / max(state.running_seconds, 1e-9),
+            "training_loss": _finite(state.running_loss / max(state.running_tokens, 1)),
+            "learning_rate": issued.rate,
+            "gradient_norm": _finite(reading.gradient_norm),
+            "tokens_per_second": state.running_tokens / seconds,
+            "waiting_for_data": state.running_waiting / seconds,
+            **watch.entry(state.running_examples, seconds, issued.result.update_ratios),
         }
-        self.state = replace(
-            state, running_loss=0.0, running_tokens=0, running_seconds=0.0, running_waiting=0.0
-        )
-        return self._measure(entry, evaluating=evaluating)
+        if self.equipment.precision.scaled:
+            entry["skipped_steps"] = state.skipped_steps
+        self.state = with_new_line(state)
+        return entry
 
     def _measure(self, entry: dict[str, Any], *, evaluating: bool) -> bool:
+        """Write a line of metrics; True if the validation loss in it is the best so far."""
         entry = {"step": self.state.step, "seconds": self.state.seconds, **entry}
         improved = False
         if evaluating and self.batches.evaluation is not None:
-            found: Evaluation = evaluate(self.model, self.batches.evaluation, self._byte_lengths)
+            with self.equipment.precision.products():
+                found: Evaluation = evaluate(
+                    self.model, self.batches.evaluation, self._byte_lengths
+                )
             if not math.isfinite(found.loss):
-                raise TrainingStopped(
-                    f"Step {self.state.step}: the validation loss is {found.loss}. The newest "
-                    f"checkpoint of {self.folder.path} is from step {self._saved_step}; go on from "
-                    "it with a smaller training.learning_rate (hornbook train --from)."
+                raise stops.stopped_by_evaluation(
+                    self.folder.path, self.state.step, found.loss, self.record.saved_step
                 )
             entry |= {"validation_loss": found.loss, "bits_per_byte": found.bits_per_byte}
             best = self.state.best
@@ -288,25 +351,22 @@ class TrainingLoop:
                     "bits_per_byte": found.bits_per_byte,
                 }
                 self.state = replace(self.state, best=best)
-        self.folder.metrics.append(entry)
-        self.listener.measured(entry)
+        self.record.measured(entry)
         return improved
-
-    def _save(self, optimizer: torch.optim.Optimizer | None, *, prune: bool = True) -> None:
-        tensors = optimizer_tensors(optimizer, self.model) if optimizer is not None else {}
-        self.folder.metrics.sync()
-        self.folder.samples.sync()
-        save_checkpoint(self.folder.path, self.model, tensors, self.state, self._carried)
-        self._saved_step = self.state.step
-        if prune:
-            best = self.state.best["step"] if self.state.best else None
-            prune_checkpoints(self.folder.path, keep=self.plan.keep_checkpoints, best_step=best)
 
     def _sample(self) -> None:
         settings = self.config.sampling.model_copy(update={"samples": 1})
         sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
         self.model.train()
-        self.folder.samples.append(
-            {"step": self.state.step, "prompt": sample.prompt, "text": sample.text}
-        )
-        self.listener.sampled(self.state.step, str(sample))
+        self.record.sampled(self.state.step, sample)
+
+    def _save(self, step: TrainingStep | None, *, prune: bool = True) -> None:
+        scale = None if step is None or step.scale is None else step.scale.to_json()
+        self.state = replace(self.state, loss_scale=scale)
+        optimizer = None if step is None else step.optimizer
+        self.record.saved(self.model, optimizer, self.state, self._carried, prune=prune)
+
+
+def _finite(number: float) -> float | None:
+    """A number that can stand in JSON."""
+    return number if math.isfinite(number) else None

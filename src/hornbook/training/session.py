@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hornbook.corpora import CorpusSplit
 from hornbook.data import PackedBatches, TokenStore, TrainingBatches
 from hornbook.data.dealing import leak
@@ -29,6 +27,7 @@ from hornbook.runs.folder import RunFolder
 from hornbook.runs.manifest import Manifest, Session, hardware, now, software
 from hornbook.runs.run import Run
 from hornbook.tokenizers import Tokenizer
+from hornbook.training.equipment import Equipment
 from hornbook.training.loop import Outcome, TrainingLoop
 
 Changes = Mapping[str, tuple[Any, Any]]
@@ -110,7 +109,7 @@ def make_loop(
     folder: RunFolder,
     config: RunConfig,
     store: TokenStore,
-    device: torch.device,
+    equipment: Equipment,
     listener: Listener,
 ) -> TrainingLoop:
     """The loop over a run that has its tokenizer, ready at its newest whole checkpoint.
@@ -128,7 +127,7 @@ def make_loop(
     if config.sampling.top_k > tokenizer.vocab_size:
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
         raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
-    return TrainingLoop(folder, config, tokenizer, batches, device, listener)
+    return TrainingLoop(folder, config, tokenizer, batches, equipment, listener)
 
 
 def _tell_of_leak(batches: Batches, listener: Listener) -> None:
@@ -165,8 +164,10 @@ def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
         listener.notice(f"set aside: {place}")
     for key, (old, new) in (changed or {}).items():
         listener.notice(f"changed: {key} from {old} to {new}")
-    _record_session(folder, config, begins_at, loop.device, changed or {})
-    outcome = loop.run()
+    listener.notice(f"trains on {loop.equipment}")
+    with loop.equipment.in_use():
+        _record_session(folder, config, begins_at, loop.equipment, changed or {})
+        outcome = loop.run()
     try:
         write_report(run)
     except HornbookError as error:  # the run itself is whole, and can be reported later
@@ -177,13 +178,13 @@ def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
 
 
 def _record_session(
-    folder: RunFolder, config: RunConfig, step: int, device: torch.device, changed: Changes
+    folder: RunFolder, config: RunConfig, step: int, equipment: Equipment, changed: Changes
 ) -> None:
     session = Session(
         started=now(),
         from_step=step,
         software=software(),
-        hardware=hardware(str(device)),
+        hardware=hardware(str(equipment.device)) | equipment.facts(),
         changed=dict(changed),
     )
     manifest = folder.read_manifest()

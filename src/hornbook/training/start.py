@@ -26,7 +26,7 @@ from hornbook.runs.lock import run_lock
 from hornbook.runs.manifest import Manifest, now
 from hornbook.runs.resolution import Overrides, check, differences, resolve
 from hornbook.runs.run import Run, split_address
-from hornbook.training.devices import choose_device
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.session import (
     make_loop,
     new_folder,
@@ -47,10 +47,16 @@ CHANGEABLE = (
     "training.sample_every",
     "training.sample_prompt",
     "training.device",
+    "training.precision",
+    "training.tf32",
+    "training.compile",
+    "training.activation_checkpointing",
+    "training.threads",
     "sampling.",
 )
-"""Settings that a resumed run may change: they alter how long, how often and where, never
-what is learned from which example. The text behind ``corpus.files`` must be the same."""
+"""Settings that a resumed run may change: they alter how long, how often, where and with what
+arithmetic, never what is learned from which example. The text behind ``corpus.files`` must be the
+same."""
 
 
 def train(
@@ -85,7 +91,7 @@ def train(
         wanted = resolve(base=wanted, overrides=settings)
     if corpus:
         wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
-    device = choose_device(wanted.training.device)
+    equipment = choose_equipment(wanted)
     if out is not None:
         refuse_foreign(Path(out))
     wanted, split = read_corpus(wanted, listener=listener)
@@ -101,7 +107,7 @@ def train(
             tokenizer = make_tokenizer(wanted, split, listener=listener)
             store = make_store(split, tokenizer, listener=listener)
             record_data(folder, wanted, split, tokenizer)
-            loop = make_loop(folder, wanted, store, device, listener)
+            loop = make_loop(folder, wanted, store, equipment, listener)
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
             raise
@@ -132,7 +138,7 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
 
 def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
     """Resume the run at ``folder`` under ``config``, which may differ where that is harmless."""
-    device = choose_device(config.training.device)
+    equipment = choose_equipment(config)
     with run_lock(folder.path):
         manifest = folder.read_manifest()
         changed = differences(check(dict(manifest.settings)), config)
@@ -149,14 +155,17 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
                     ]
                 )
             )
-        if manifest.fingerprints is None:  # it was killed before its first step
+        if manifest.fingerprints is None:  # it was imported, or killed before its first step
             config, split = read_corpus(config, listener=listener)
-            tokenizer = make_tokenizer(config, split, listener=listener)
+            if manifest.imported_from is not None:
+                tokenizer = folder.read_tokenizer()
+            else:
+                tokenizer = make_tokenizer(config, split, listener=listener)
             store = make_store(split, tokenizer, listener=listener)
             record_data(folder, config, split, tokenizer)
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
-        return run_session(make_loop(folder, config, store, device, listener), changed)
+        return run_session(make_loop(folder, config, store, equipment, listener), changed)
 
 
 def _changeable(key: str) -> bool:

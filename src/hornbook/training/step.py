@@ -1,14 +1,29 @@
-"""One optimizer step: gradients of the whole batch, checked, clipped, applied.
+"""One optimizer step: batches in, moved weights and a few numbers out.
 
-The batch may be cut into micro-batches. Each part's summed loss is divided by the whole
-batch's count of real targets, so the gradient is that of the mean over all of them, also
-when the parts hold different numbers. Nothing is applied before it was seen to be finite.
+A batch that does not fit into memory comes in parts. Each part's summed loss is divided by the
+whole batch's count of real targets, so the gradient is that of the mean over all of them, also
+when the parts hold different numbers.
+
+    for each part:  forward ─► loss ─► backward, gradients add up
+    the gradient:   its norm ─► shortened to gradient_clip ─► the weights move, if all was finite
+
+On a CUDA device the program only writes down what is to be done, far ahead of the device; asking
+for a number would make it wait. So there the loss and the norm stay on the device as tensors until
+somebody needs them (``read``), and the device decides for itself whether the weights move:
+
+    step               7          8          9         10      read
+    finite            yes        yes        no        yes       ↓
+    moves weights     yes        yes        no         no      steps 9 and 10 were not applied
+
+After a step that was not finite none moves the weights any more, so whoever reads finds them as
+they were before it. With float16 such a step is expected now and then: it alone is skipped, and
+the loss is scaled by less (``loss_scale``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,29 +31,53 @@ import torch
 from hornbook.data import Batch, PackedBatches, TrainingBatches
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.models import CarriedState, LanguageModel
-from hornbook.optimization import cross_entropy_sum
 from hornbook.randomness import stream_seed
+from hornbook.runs.memory import is_out_of_memory
+from hornbook.training.compiling import Pass
+from hornbook.training.gradients import first_not_finite, gradient_norms, scale_gradients
+from hornbook.training.loss_scale import LossScale
+from hornbook.training.precision import Precision
+from hornbook.training.step_time import StepClock
+from hornbook.training.updates import snapshot, update_ratios
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step was like.
+    """What one step was like; tensors are on the device, perhaps not computed yet.
 
     Attributes:
-        loss: mean over the batch's real targets [nats per token].
+        loss: [] mean over the batch's real targets [nats per token].
         tokens: real targets in the batch.
-        gradient_norm: length of the whole gradient before clipping.
-        carried: the state behind the batch, cut off from its gradient; ``None`` if none is carried.
+        gradient_norm: [] length of the whole gradient before clipping.
+        applied: [] bool, whether the weights were moved.
+        tensor_norms: [tensors] length of the gradient of each of ``names``.
+        names: the weights that have a gradient.
+        update_ratios: [groups] how far each group of weights moved, where that was asked for.
+        carried: the state behind the batch, cut off from its gradient; ``None`` if none is
+            carried. Of a step that was not applied it is the state before.
     """
 
-    loss: float
+    loss: torch.Tensor
     tokens: int
-    gradient_norm: float
+    gradient_norm: torch.Tensor
+    applied: torch.Tensor
+    tensor_norms: torch.Tensor
+    names: tuple[str, ...]
+    update_ratios: torch.Tensor | None = None
     carried: CarriedState | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The numbers of a step, read from the device."""
+
+    loss: float
+    gradient_norm: float
+    applied: bool
+
+
 class NotFinite(Exception):  # noqa: N818 - it says what happened
-    """A loss or a gradient is infinite or not a number; nothing was applied.
+    """A loss or a gradient is infinite or not a number; the step was not applied.
 
     Attributes:
         what: which one, in words that can stand in a message.
@@ -49,58 +88,185 @@ class NotFinite(Exception):  # noqa: N818 - it says what happened
         self.what = what
 
 
-def training_step(
-    model: LanguageModel,
-    optimizer: torch.optim.Optimizer,
-    parts: list[Batch],
-    *,
-    learning_rate: float,
-    gradient_clip: float,
-    dropout_seed: int,
-    carried: CarriedState | None = None,
-) -> StepResult:
-    """Move the weights once, by the gradient of the mean loss over all ``parts``.
+def reads_late(device: torch.device) -> bool:
+    """Whether asking for a number makes the program wait for the device."""
+    return device.type == "cuda"
+
+
+class TrainingStep:
+    """Moves the weights of a model, a batch at a time.
 
     Args:
-        model: in training mode, on the device of the parts.
-        optimizer: its learning rate is set here.
-        parts: the micro-batches of one batch.
-        learning_rate: for this step.
+        model: in training mode, on its device.
+        optimizer: its learning rate is set at every step.
+        forward: the model's losses, wrapped as they should be.
+        precision: of the products of the forward pass.
         gradient_clip: longest gradient that is applied as it is; 0 never shortens.
-        dropout_seed: the step's seed in the ``dropout`` stream.
-        carried: the state before each row of the batch; ``None`` starts every row afresh.
 
-    Raises:
-        NotFinite: before anything is applied.
+    Attributes:
+        scale: of the loss, where the precision needs one.
+        clock: knows where the time went.
     """
-    tokens = sum(part.real_targets for part in parts)
-    optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=model.device)
-    row, ends = 0, []
-    for number, part in enumerate(parts):
-        # Dropout draws from PyTorch's global stream, so it is set for every part: a resumed
-        # run drops exactly what the uninterrupted one would have dropped.
-        torch.manual_seed(stream_seed(dropout_seed, "part", number))
-        rows = slice(row, row + len(part.tokens))
-        row = rows.stop
-        begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
-        logits, end = model(part.tokens, begin, positions=part.positions, segments=part.segments)
-        ends.append(end)
-        loss = cross_entropy_sum(logits, part.targets) / max(tokens, 1)
-        loss.backward()
-        total += loss.detach()
-    loss_value = total.item()
-    if not math.isfinite(loss_value):
-        raise NotFinite(f"the loss is {loss_value}")
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    largest = gradient_clip or math.inf
-    norm = torch.nn.utils.clip_grad_norm_(parameters, largest).item()
-    if not math.isfinite(norm):
-        raise NotFinite(f"the gradient of {_first_not_finite(model)} is not finite")
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    optimizer.step()
-    return StepResult(loss_value, tokens, norm, None if carried is None else _joined(ends))
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        optimizer: torch.optim.Optimizer,
+        forward: Pass,
+        *,
+        precision: Precision,
+        gradient_clip: float,
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self._forward, self._precision, self._clip = forward, precision, gradient_clip
+        device = model.device
+        self._late = reads_late(device)
+        self.scale = LossScale(device) if precision.scaled else None
+        self.clock = StepClock(device)
+        self._all_finite = torch.tensor(True, device=device)
+
+    def __call__(
+        self,
+        parts: Sequence[Batch],
+        *,
+        learning_rate: float,
+        dropout_seed: int,
+        carried: CarriedState | None = None,
+        measuring: bool = False,
+    ) -> StepResult:
+        """Move the weights once, by the gradient of the mean loss over all ``parts``.
+
+        Args:
+            parts: the micro-batches of one batch, on the model's device.
+            learning_rate: for this step.
+            dropout_seed: the step's seed in the ``dropout`` stream.
+            carried: the state before each row of the batch; ``None`` starts every row afresh.
+            measuring: whether to find out how far the weights moved.
+        """
+        self.clock.begin()
+        tokens = sum(part.real_targets for part in parts)
+        loss, ends = self._differentiate(parts, max(tokens, 1), dropout_seed, carried)
+        with torch.no_grad():
+            names, gradients = self._gradients()
+            norms = gradient_norms(gradients)
+            if self.scale is not None:
+                norms = norms / self.scale.value
+            norm = torch.linalg.vector_norm(norms)
+            healthy = loss.isfinite() & norm.isfinite()
+            self._shorten(gradients, norm)
+            if self.scale is not None:
+                self.scale.update(healthy)
+            else:
+                self._all_finite = healthy = self._all_finite & healthy
+            before = snapshot(self.optimizer) if measuring else None
+            self._move(healthy, learning_rate)
+            ratios = None if before is None else update_ratios(self.optimizer, before)
+            after = None if carried is None else _if_applied(healthy, ends, carried)
+        self.clock.mark("optimizer")
+        return StepResult(loss, tokens, norm, healthy, norms, names, ratios, after)
+
+    def trial(self, part: Batch, dropout_seed: int) -> None:
+        """A forward and backward pass alone, whose gradients are thrown away: does it fit?"""
+        try:
+            self._add_up([part], max(part.real_targets, 1), dropout_seed, None)
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+
+    def _differentiate(
+        self, parts: Sequence[Batch], tokens: int, seed: int, carried: CarriedState | None
+    ) -> tuple[torch.Tensor, list[CarriedState]]:
+        """As ``_add_up``, and once more where only compiling was at fault."""
+        try:
+            return self._add_up(parts, tokens, seed, carried)
+        except Exception as error:
+            if is_out_of_memory(error) or not self._forward.go_on_without(error):
+                raise
+        return self._add_up(parts, tokens, seed, carried)
+
+    def _add_up(
+        self, parts: Sequence[Batch], tokens: int, seed: int, carried: CarriedState | None
+    ) -> tuple[torch.Tensor, list[CarriedState]]:
+        """The mean loss over ``tokens`` targets, with its gradients; and the state of each part."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.model.device)
+        row, ends = 0, []
+        self.clock.mark("optimizer")
+        for number, part in enumerate(parts):
+            # Dropout draws from PyTorch's global stream, so it is set for every part: a resumed
+            # run drops exactly what the uninterrupted one would have dropped.
+            torch.manual_seed(stream_seed(seed, "part", number))
+            rows = slice(row, row + len(part.tokens))
+            row = rows.stop
+            begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
+            with self._precision.products():
+                summed, end = self._forward(
+                    part.tokens, part.targets, begin, part.positions, part.segments
+                )
+            loss = summed / tokens
+            self.clock.mark("forward")
+            (loss if self.scale is None else loss * self.scale.value).backward()
+            self.clock.mark("backward")
+            ends.append(end)
+            total += loss.detach()
+        return total, ends
+
+    def _gradients(self) -> tuple[tuple[str, ...], list[torch.Tensor]]:
+        """The weights that have a gradient: their names, and the gradients."""
+        found = [(n, p.grad) for n, p in self.model.named_parameters() if p.grad is not None]
+        return tuple(name for name, _ in found), [gradient for _, gradient in found]
+
+    def _shorten(self, gradients: list[torch.Tensor], norm: torch.Tensor) -> None:
+        """Cut a gradient that is too long, and take the loss's scale off it."""
+        factor = torch.ones_like(norm)
+        if self._clip:
+            factor = (self._clip / (norm + 1e-6)).clamp(max=1.0)
+        if self.scale is not None:
+            factor = factor / self.scale.value
+        elif not self._clip or (not self._late and factor.item() == 1.0):
+            return  # nothing changes, which saves a pass over all gradients
+        scale_gradients(gradients, factor)
+
+    def _move(self, healthy: torch.Tensor, learning_rate: float) -> None:
+        """Let the optimizer take its step, if the gradient is ``healthy``."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self._late and getattr(self.optimizer, "_step_supports_amp_scaling", False):
+            # PyTorch's own agreement: these optimizers look at the flag on the device.
+            self.optimizer.grad_scale = None  # pyright: ignore[reportAttributeAccessIssue]
+            self.optimizer.found_inf = (~healthy).float()  # pyright: ignore[reportAttributeAccessIssue]
+            try:
+                self.optimizer.step()
+            finally:
+                del self.optimizer.grad_scale  # pyright: ignore[reportAttributeAccessIssue]
+                del self.optimizer.found_inf  # pyright: ignore[reportAttributeAccessIssue]
+        elif bool(healthy):
+            self.optimizer.step()
+
+
+def read(results: Sequence[StepResult]) -> list[Reading]:
+    """The numbers of these steps; waits for the device once.
+
+    >>> one = torch.tensor(1.0)
+    >>> read([StepResult(one * 3, 8, one, one > 0, one[None], ("weight",))])
+    [Reading(loss=3.0, gradient_norm=1.0, applied=True)]
+    """
+    if not results:
+        return []
+    rows = [
+        torch.stack((result.loss, result.gradient_norm, result.applied.float()))
+        for result in results
+    ]
+    return [
+        Reading(loss, norm, bool(applied)) for loss, norm, applied in torch.stack(rows).tolist()
+    ]
+
+
+def not_finite(result: StepResult, reading: Reading) -> NotFinite:
+    """What was wrong with a step that was not applied."""
+    if not math.isfinite(reading.loss):
+        return NotFinite(f"the loss is {reading.loss}")
+    where = first_not_finite(result.names, result.tensor_norms.tolist())
+    return NotFinite(f"the gradient of {where} is not finite")
 
 
 def micro_batches(
@@ -115,13 +281,11 @@ def micro_batches(
         yield batches.batch(first, min(step, first_example + size - first))
 
 
-def _joined(ends: list[CarriedState]) -> CarriedState:
+def _if_applied(
+    applied: torch.Tensor, ends: list[CarriedState], before: CarriedState
+) -> CarriedState:
     """The states of the parts as one of the batch, without what they were computed from."""
-    return tuple(torch.cat(tensors, dim=1).detach() for tensors in zip(*ends, strict=True))
-
-
-def _first_not_finite(model: LanguageModel) -> str:
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
-            return name
-    return "all tensors together"  # each is finite, but their sum of squares overflows
+    joined = (torch.cat(tensors, dim=1).detach() for tensors in zip(*ends, strict=True))
+    return tuple(
+        torch.where(applied, after, old) for after, old in zip(joined, before, strict=True)
+    )

@@ -1,0 +1,81 @@
+"""What a run writes down while it is trained, and in which order it becomes safe.
+
+The checkpoint comes last and the journals are flushed before it, so it never knows more than they
+do; what they know beyond the last checkpoint is cut off on resume and written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from hornbook.generation import Sample
+from hornbook.listener import Listener
+from hornbook.models import CarriedState, LanguageModel
+from hornbook.optimization import optimizer_tensors
+from hornbook.runs.checkpoints import TrainingState, prune_checkpoints, save_checkpoint
+from hornbook.runs.folder import RunFolder
+
+
+class RunRecord:
+    """The files of a run in training, and whoever watches. Nothing else writes them.
+
+    Args:
+        folder: the run; the caller holds its lock.
+        listener: told of everything that is written.
+        keep: how many of the newest checkpoints stay.
+        saved_step: the step of the newest checkpoint, 0 if there is none.
+
+    Attributes:
+        saved_step: likewise, at any time.
+    """
+
+    def __init__(self, folder: RunFolder, listener: Listener, *, keep: int, saved_step: int):
+        self._folder, self._listener, self._keep = folder, listener, keep
+        self.saved_step = saved_step
+
+    def cut_back(self, step: int) -> None:
+        """Forget what the journals know beyond ``step``."""
+        for journal in self._folder.journals:
+            journal.cut_back(step)
+
+    def measured(self, entry: Mapping[str, Any]) -> None:
+        """Write a line of ``metrics.jsonl``."""
+        self._folder.metrics.append(entry)
+        self._listener.measured(entry)
+
+    def sampled(self, step: int, sample: Sample) -> None:
+        """Write a line of ``samples.jsonl``."""
+        entry = {"step": step, "prompt": sample.prompt, "text": sample.text}
+        self._folder.samples.append(entry)
+        self._listener.sampled(step, str(sample))
+
+    def noted(self, entry: Mapping[str, Any], words: str) -> None:
+        """Write a line of ``notes.jsonl``: something that a person should look at."""
+        self._folder.notes.append(entry)
+        self._listener.notice(f"step {entry['step']:,}: {words}; see {self._folder.notes.path}")
+
+    def saved(
+        self,
+        model: LanguageModel,
+        optimizer: torch.optim.Optimizer | None,
+        state: TrainingState,
+        carried: CarriedState | None,
+        *,
+        prune: bool = True,
+    ) -> None:
+        """Write a checkpoint, and delete those that are no longer wanted.
+
+        Raises:
+            OSError: when it cannot be written; every earlier checkpoint stays whole.
+        """
+        tensors = optimizer_tensors(optimizer, model) if optimizer is not None else {}
+        for journal in self._folder.journals:
+            journal.sync()
+        save_checkpoint(self._folder.path, model, tensors, state, carried)
+        self.saved_step = state.step
+        if prune:
+            best = state.best["step"] if state.best else None
+            prune_checkpoints(self._folder.path, keep=self._keep, best_step=best)
