@@ -277,7 +277,7 @@ class TransformerConfig(Settings):
             if self.zero_init and self.norm_position == "both" and not self.norm_gain:
                 yield Problem(
                     "zero_init",
-                    "needs gains where norms stand on what layers give: without them the first step "
+                    "needs gains where norms stand on what layers give: without, the first step "
                     "takes every layer from nothing to its full size; use norm_gain=true or "
                     "norm_position=before",
                     "true",
