@@ -148,8 +148,8 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
         place, checkpoint = split_address(str(path))
         if checkpoint not in {None, "latest"}:
             raise RunError(
-                f"A run goes on from its newest checkpoint. To go on from {path} in a new run, with "
-                f"this one left as it is: hornbook train --from {path}"
+                f"A run goes on from its newest checkpoint. To go on from {path} in a new run, "
+                f"with this one left as it is: hornbook train --from {path}"
             )
         folder = open_folder(place)
         config = resolve(base=folder.read_config(), overrides=overrides)
