@@ -27,7 +27,7 @@ from hornbook.models.block import Block, build_block_norm, shift_places
 from hornbook.models.document_layout import DocumentLayout
 from hornbook.models.embeddings import BigramEmbedding, Embedding
 from hornbook.models.head import Head
-from hornbook.models.initialisation import initialise_transformer
+from hornbook.models.initialisation import WEIGHT_DEVIATION, initialise_transformer
 from hornbook.models.kv_cache import KVCache, LatentCache, TokenCache
 from hornbook.models.positions import sinusoidal_table
 from hornbook.models.previous_token import LastSeen, TokenBefore, TokenShift, document_starts
@@ -156,7 +156,10 @@ class Transformer(LanguageModel):
             if turned
             else None
         )
-        waves = sinusoidal_table(count, c.d_model) if c.positions == "sinusoidal" else None
+        waves = None
+        if c.positions == "sinusoidal":
+            # In the paper embeddings begin as large as the waves, and here they begin smaller.
+            waves = sinusoidal_table(count, c.d_model) * WEIGHT_DEVIATION * self.embedding_factor
         self.register_buffer("waves", waves, persistent=False)
 
     def _path(
