@@ -31,7 +31,7 @@ from hornbook.listener import Listener
 from hornbook.models import BigramCounts, CarriedState, LanguageModel
 from hornbook.optimization import learning_rate_at, load_optimizer_tensors
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_model, make_optimizer
+from hornbook.runs.assembly import Batches, make_model, make_optimizer, opening_id
 from hornbook.runs.checkpoints import Checkpoint, TrainingState, newest_whole_checkpoint
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
@@ -356,7 +356,9 @@ class TrainingLoop:
 
     def _sample(self) -> None:
         settings = self.config.sampling.model_copy(update={"samples": 1})
-        sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
+        opening = opening_id(self.config, self.tokenizer)
+        prompt = self.plan.sample_prompt
+        sample = generate(self.model, self.tokenizer, prompt, settings, opening=opening)[0]
         self.model.train()
         self.record.sampled(self.state.step, sample)
 
