@@ -296,6 +296,7 @@ def test_combinations_that_make_no_sense_are_refused_all_at_once() -> None:
         ({"rotary_scaling_factor": 2}, "rotary_scaling_factor"),
         ({"rotary_scaling": "llama3", "rotary_scaling_factor": 8}, "rotary_trained_length"),
         ({"rotary_low_frequency": 5}, "rotary_low_frequency"),
+        ({"zero_init": True, "norm_position": "both", "norm_gain": False}, "zero_init"),
         (
             {
                 "rotary_scaling": "llama3",
@@ -307,7 +308,7 @@ def test_combinations_that_make_no_sense_are_refused_all_at_once() -> None:
         ),
     ],
 )
-def test_rotary_settings_that_say_nothing_are_refused(settings: dict[str, Any], key: str) -> None:
+def test_settings_that_say_nothing_are_refused(settings: dict[str, Any], key: str) -> None:
     assert list(conflicts(**settings)) == [key]
 
 

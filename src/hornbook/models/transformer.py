@@ -33,7 +33,7 @@ from hornbook.models.block_attention import block_attention
 from hornbook.models.document_layout import DocumentLayout
 from hornbook.models.embeddings import BigramEmbedding, Embedding
 from hornbook.models.head import Head
-from hornbook.models.initialisation import initialise_transformer
+from hornbook.models.initialisation import WEIGHT_DEVIATION, initialise_transformer
 from hornbook.models.kv_cache import KVCache
 from hornbook.models.masks import sawtooth
 from hornbook.models.positions import sinusoidal_table
@@ -165,7 +165,10 @@ class Transformer(LanguageModel):
             if turned
             else None
         )
-        waves = sinusoidal_table(count, c.d_model) if c.positions == "sinusoidal" else None
+        waves = None
+        if c.positions == "sinusoidal":
+            # In the paper embeddings begin as large as the waves, and here they begin smaller.
+            waves = sinusoidal_table(count, c.d_model) * WEIGHT_DEVIATION * self.embedding_factor
         self.register_buffer("waves", waves, persistent=False)
 
     def _path(

@@ -94,8 +94,7 @@ class TransformerConfig(Settings):
     """Whether the head uses the token embedding's weights, transposed."""
 
     embedding_scale: bool = False
-    """Whether token embeddings are multiplied by the root of d_model, so that they outweigh the
-    waves of positions=sinusoidal."""
+    """Whether token embeddings are multiplied by the root of d_model."""
 
     embedding_norm: bool = False
     """Whether embeddings go through a norm before the first layer."""
@@ -127,8 +126,8 @@ class TransformerConfig(Settings):
     vocabulary; on some devices that is faster. Weights and results are the same."""
 
     zero_init: bool = False
-    """Whether the matrices that write into the residual begin at zero, so that every layer begins
-    by changing nothing."""
+    """Whether what writes into the residual begins at zero, so that every layer begins by changing
+    nothing."""
 
     zero_init_head: bool = False
     """Whether the head begins at zero, so that all tokens are equally likely at first; needs
@@ -275,6 +274,14 @@ class TransformerConfig(Settings):
 
     def _conflicts_of_norms(self) -> Iterator[Problem]:
         if self.norm != "none":
+            if self.zero_init and self.norm_position == "both" and not self.norm_gain:
+                yield Problem(
+                    "zero_init",
+                    "needs gains where norms stand on what layers give: without, the first step "
+                    "takes every layer from nothing to its full size; use norm_gain=true or "
+                    "norm_position=before",
+                    "true",
+                )
             return
         for key, value, plain in (
             ("norm_position", self.norm_position, "before"),
