@@ -15,7 +15,7 @@ from benchmarks.tokenizer_peers import (
 )
 from benchmarks.tokenizer_rows import Row, Target
 from benchmarks.tokenizer_texts import Bench, Text, adversarial_texts
-from benchmarks.tokenizer_timing import by_turns, difference, one_core, seconds
+from benchmarks.tokenizer_timing import by_turns, difference, one_core, seconds, take_memory
 
 PASSES = ("first pass", "later passes")
 """With nothing remembered of any text, and after the same text was seen."""
@@ -36,6 +36,9 @@ RIVALS = {
     "o200k": ("quicktok", OVER_QUICKTOK),
 }
 """For each vocabulary the peer that sets the targets, and these."""
+
+MEMORY = 1 << 26
+"""What an encoder may need beside eight bytes for each byte of text [bytes]."""
 
 ADVERSARIAL_SIZE = 10_000_000
 ADVERSARIAL = Target(must=20, of="value")
@@ -108,6 +111,7 @@ def _difference(ids: Ids, bench: Bench, vocabulary: str, text: Text) -> str:
 
 def _passes(encoder: Encoder, text: Text) -> Callable[[], Sequence[float]]:
     def measure() -> Sequence[float]:
+        take_memory(MEMORY + 8 * len(text.content))
         encode = encoder.fresh(text)
         first = seconds(encode)
         return first, statistics.median(seconds(encode) for _ in range(2))

@@ -53,7 +53,7 @@ def test_all_wrong_settings_are_told_at_once(refused: Callable[..., str], corpus
         (["--from", "absent@3"], "absent is not a run"),
         (["--resume", "a", "--from", "b"], "give one of them"),
         (["--resume", "a", "poems.txt"], "corpus.files=PATH"),
-        (["--from", "a", "poems.txt"], "corpus.files=PATH"),
+        (["--resume", "a", "poems.txt"], "use --from"),
         (["--resume", "a", "--preset", "tiny"], "--preset cannot be used with --resume"),
         (["--from", "a", "--config", "b.toml"], "--config cannot be used with --from"),
         (["--resume", "a", "--out", "b"], "--out cannot be used with --resume"),

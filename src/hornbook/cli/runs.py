@@ -126,7 +126,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     checkpoints = run.checkpoints()
     weights = f", {checkpoints[-1].parameter_count():,} parameters" if checkpoints else ""
     yield "model", f"{run.config.model.kind}{weights}"
-    yield "corpus", ", ".join(run.config.corpus.files)
+    yield "corpus", ", ".join(run.config.corpus.files) or "none yet"
     yield from _split_facts(run.manifest.split or {})
     if run.folder.tokenizer_file.exists():
         yield "vocabulary", f"{run.tokenizer.vocab_size:,} entries ({run.tokenizer.kind})"
@@ -134,6 +134,9 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         yield from _training_facts(run, checkpoints[-1])
     else:
         yield "checkpoints", f"none yet; go on with: hornbook train --resume {run.path}"
+    imported = run.manifest.imported_from
+    if imported is not None:
+        yield "imported", f"from {imported.path} ({imported.form})"
     origin = run.manifest.forked_from
     if origin is not None:
         yield "forked from", f"{origin.run}@{origin.step}"

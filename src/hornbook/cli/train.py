@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornbook.cli.words import sort_words
+from hornbook.cli.words import corpus_override, sort_words
 from hornbook.errors import HornbookError, RunError
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ def train(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
     origin: Annotated[
         str | None,
-        typer.Option("--from", metavar="RUN@STEP", help="Begin a new run from this checkpoint."),
+        typer.Option(
+            "--from",
+            metavar="RUN@STEP",
+            help="Begin a new run from this checkpoint, with its text unless another is given.",
+        ),
     ] = None,
 ) -> None:
     """Train a model from raw text, go on with a run, or fork one.
@@ -56,6 +60,8 @@ def train(
       hornbook train poems/ --preset tiny model.layers=3 training.steps=500
       hornbook train --resume runs/poems-tiny training.steps=1000
       hornbook train --from runs/poems-tiny@400 training.learning_rate=1e-4
+      hornbook train --from runs/gpt2 poems/ context_length=256
+      torchrun --nproc-per-node 2 -m hornbook train poems/ training.device=cpu
 
     hornbook config lists every setting. Ctrl-C stops after the current step and keeps a
     checkpoint.
@@ -63,6 +69,7 @@ def train(
     corpora, overrides = sort_words(words or ())
     _refuse_together(corpora, preset, config, out, resume, origin)
     from hornbook.cli.screen import ScreenListener
+    from hornbook.launch import launch_of
     from hornbook.training import Interrupted, fork
     from hornbook.training import resume as go_on
     from hornbook.training import train as begin
@@ -72,6 +79,8 @@ def train(
             if resume is not None:
                 run = go_on(resume, overrides=overrides, listener=listener)
             elif origin is not None:
+                if corpora:
+                    overrides = [*overrides, corpus_override(corpora)]
                 run = fork(origin, out=out, overrides=overrides, listener=listener)
             else:
                 run = begin(
@@ -83,9 +92,11 @@ def train(
                     listener=listener,
                 )
     except Interrupted as stop:
-        print(f"hornbook: {stop}", file=sys.stderr)
+        if launch_of().is_first:
+            print(f"hornbook: {stop}", file=sys.stderr)
         raise typer.Exit(128 + (stop.outcome.signal or 0)) from None
-    _present(run)
+    if launch_of().is_first:
+        _present(run)
 
 
 def _refuse_together(
@@ -117,10 +128,11 @@ def _refuse_together(
             "--out cannot be used with --resume: a run goes on in its own folder. To train on in "
             "a new one, use --from."
         )
-    if corpora:
+    if resume is not None and corpora:
         raise RunError(
-            f"{corpora[0]!r} is no setting, and with {chosen} the text is the run's own. If its "
-            "files have moved, say where they are with corpus.files=PATH."
+            f"{corpora[0]!r} is no setting, and with --resume the text is the run's own. If its "
+            "files have moved, say where they are with corpus.files=PATH. To train on from it with "
+            "another text, use --from."
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=", re.ASCII)
 
@@ -23,3 +24,13 @@ def sort_words(words: Iterable[str]) -> tuple[list[str], list[str]]:
         is_override = _OVERRIDE.match(word) and not os.path.exists(word)  # noqa: PTH110
         (overrides if is_override else names).append(word)
     return names, overrides
+
+
+def corpus_override(names: Sequence[str]) -> str:
+    """The override that says the same as these names of a corpus.
+
+    >>> corpus_override(["poems.txt", "tales/"])
+    'corpus.files=["poems.txt", "tales/"]'
+    """
+    # TOML's basic strings are JSON's, but for DEL, which TOML wants escaped.
+    return "corpus.files=" + json.dumps(list(names), ensure_ascii=False).replace("\x7f", "\\u007f")

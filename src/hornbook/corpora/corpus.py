@@ -35,11 +35,12 @@ from hornbook.settings import Settings
 class CorpusConfig(Settings):
     """Which text to train on, what one document is, and what is kept for validation."""
 
-    files: tuple[str, ...] = Field(default=("python-docs",), min_length=1)
+    files: tuple[str, ...] = ("python-docs",)
     """Where the text lies: files, folders, globs, addresses (https://, s3://, hf://), names of
     known corpora (python-docs, tinyshakespeare, the-verdict, akjv, tinystories; ./akjv is a file),
     or - for standard input. Plain, .gz or .zst; .jsonl and .parquet give a document a row. From a
-    folder, names ending in .txt, .md, .text, .jsonl and .parquet are read."""
+    folder, names ending in .txt, .md, .text, .jsonl and .parquet are read. An imported model has
+    none until it is trained."""
 
     separate_by: Literal["auto", "file", "line", "blank_line", "separator", "verse"] = "auto"
     """What ends a document. verse: each line is a reference (Book C:V, or Book, C and V) and a
@@ -100,6 +101,8 @@ class Corpus:
             CorpusError: for anything that cannot be found, fetched or opened, for sources
                 that are all empty, and for known corpora whose rules do not go together.
         """
+        if not config.files:
+            raise CorpusError("No text is named; say what to read with corpus.files=PATH.")
         files, sources = find_sources(config.files, listener)
         if all(source.size == 0 for source in sources):
             raise _no_text(sources)

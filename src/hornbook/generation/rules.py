@@ -32,6 +32,10 @@ class SamplingConfig(Settings):
     stop: tuple[str, ...] = ()
     """End a sample where one of these texts would appear; the text itself is left out."""
 
+    add_start: bool = False
+    """Whether the start token is put before a prompt, as models like Llama 3 expect; an empty
+    prompt begins with it in any case."""
+
     stop_at_end: bool = True
     """Whether the end token ends a sample."""
 

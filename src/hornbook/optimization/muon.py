@@ -35,6 +35,7 @@ import torch
 from torch.optim.adamw import adamw
 
 from hornbook.optimization.newton_schulz import fast_dtype, orthogonalised
+from hornbook.optimization.sharding import part_like, part_of, whole_like
 
 UpdateScale = Literal["adamw", "spectral", "none"]
 
@@ -110,10 +111,12 @@ class Muon(torch.optim.Optimizer):
                 self._step_rest(moved, group["lr"], group["weight_decay"])
 
     def _step_matrices(
-        self, parameters: list[torch.Tensor], learning_rate: float, decay: float
+        self, matrices: list[torch.Tensor], learning_rate: float, decay: float
     ) -> None:
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        momenta = [self._momentum(parameter) for parameter in parameters]
+        # All but the orthogonal step is done entry by entry, so a rank does it for its part.
+        parameters = [part_of(matrix) for matrix in matrices]
+        gradients = [part_of(matrix.grad) for matrix in matrices if matrix.grad is not None]
+        momenta = [part_of(self._momentum(matrix)) for matrix in matrices]
         skipped = self._skipped
         before = None if skipped is None else [momentum.clone() for momentum in momenta]
         torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
@@ -121,7 +124,7 @@ class Muon(torch.optim.Optimizer):
             updates = list(torch._foreach_lerp(gradients, momenta, self.momentum))
         else:
             updates = [momentum.clone() for momentum in momenta]
-        self._orthogonalise(parameters, updates)
+        updates = self._orthogonalised(matrices, updates)
         if skipped is not None and before is not None:
             for momentum, old, update in zip(momenta, before, updates, strict=True):
                 momentum.copy_(torch.where(skipped, old, momentum))
@@ -152,13 +155,17 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         return state["momentum"]
 
-    def _orthogonalise(self, parameters: list[torch.Tensor], updates: list[torch.Tensor]) -> None:
-        """Make every matrix in ``updates`` orthogonal and as long as its shape asks, in place.
+    def _orthogonalised(
+        self, parameters: list[torch.Tensor], updates: list[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """Every matrix in ``updates`` orthogonal and as long as its shape asks; may be in place.
 
-        Matrices of one shape (or its transpose) go through the iteration as one batch.
+        Matrices of one shape (or its transpose) go through the iteration as one batch. Of a
+        sharded matrix every rank computes the whole.
         """
+        wholes = [whole_like(update, p) for p, update in zip(parameters, updates, strict=True)]
         alike: dict[Any, list[torch.Tensor]] = defaultdict(list)
-        for parameter, update in zip(parameters, updates, strict=True):
+        for parameter, update in zip(parameters, wholes, strict=True):
             flat = update if update.ndim == 2 else update.view(len(update), -1)
             rows = self._joint_rows.get(parameter, (len(flat),))
             for matrix in flat.split(list(rows)):
@@ -174,16 +181,17 @@ class Muon(torch.optim.Optimizer):
                 scale = update_scale(self.scale, *matrix.shape)
                 if scale != 1:
                     matrix.mul_(scale)
+        return [part_of(part_like(u, p)) for p, u in zip(parameters, wholes, strict=True)]
 
     def _step_rest(
         self, parameters: list[torch.Tensor], learning_rate: float, decay: float
     ) -> None:
         states = [self._moments(parameter) for parameter in parameters]
         adamw(
-            parameters,
-            [parameter.grad for parameter in parameters if parameter.grad is not None],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
+            [part_of(parameter) for parameter in parameters],
+            [part_of(parameter.grad) for parameter in parameters if parameter.grad is not None],
+            [part_of(state["exp_avg"]) for state in states],
+            [part_of(state["exp_avg_sq"]) for state in states],
             [],
             [state["step"] for state in states],
             fused=True,

@@ -119,6 +119,11 @@ def find_store(
         CorpusError: when the corpus is gone and its tokens are not cached either.
     """
     expected = manifest.fingerprints
+    if expected is None and manifest.imported_from is not None:
+        raise RunError(
+            f"{folder.path} was imported and has no text of its own yet. Say what to train on: "
+            f"hornbook train --from {folder.path} my-text.txt"
+        )
     if expected is None:
         raise RunError(f"{folder.path} does not say what it was trained on; start it anew.")
     tokenizer = folder.read_tokenizer()
@@ -148,6 +153,25 @@ def find_store(
         },
     )
     return config, make_store(split, tokenizer, listener=listener)
+
+
+def open_store(folder: RunFolder, manifest: Manifest) -> TokenStore:
+    """The tokens of a run that another process has made ready just now; the text is not read.
+
+    Raises:
+        RunError: when they cannot be seen from here.
+    """
+    assert manifest.fingerprints is not None, "whoever made them ready wrote this down"
+    tokens = manifest.fingerprints.tokens
+    place = folder.data if folder.data.is_dir() else cached_store_folder(tokens)
+    try:
+        store = TokenStore.open(place)
+    except DataError as error:
+        raise RunError(
+            f"The tokens of {folder.path} cannot be read: {error} All ranks need the same cache; "
+            "set HORNBOOK_CACHE to a folder that every machine shares."
+        ) from error
+    return _with_line_ids(store, folder.read_tokenizer())
 
 
 def make_batches(config: RunConfig, store: TokenStore) -> Batches:
@@ -245,6 +269,16 @@ def make_trainable(
     if frozen := freeze(model, config.training.freeze):
         listener.notice(f"frozen by training.freeze: {', '.join(frozen)}")
     return model
+
+
+def opening_id(config: RunConfig, tokenizer: Tokenizer) -> int:
+    """The id that stands before a document's first token in training.
+
+    A line begins with the start token; in a stream and in packed rows a document stands behind
+    the end of another one.
+    """
+    by_line = config.data.windows not in {"stream", "packed"}
+    return tokenizer.start_id if by_line else tokenizer.end_id
 
 
 def make_optimizer(config: RunConfig, model: LanguageModel) -> torch.optim.Optimizer:

@@ -63,6 +63,20 @@ class Origin(BaseModel):
     changed: dict[str, tuple[Any, Any]]
 
 
+class ImportedFrom(BaseModel):
+    """The files of another tool that the weights came from.
+
+    ``form`` is their architecture (``gpt2``, ``llama``), ``path`` what the person named, and
+    ``files`` the SHA-256 of each weight file by its name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: str
+    path: str
+    files: dict[str, str]
+
+
 class WarmStart(BaseModel):
     """Whose weights a run began with, and what became of each of its tensors.
 
@@ -103,6 +117,7 @@ class Manifest(BaseModel):
     split: dict[str, Any] | None = None
     tokenizer_checksum: str | None = None
     forked_from: Origin | None = None
+    imported_from: ImportedFrom | None = None
     warm_start: WarmStart | None = None
     sessions: tuple[Session, ...] = ()
 

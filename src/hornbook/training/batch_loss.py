@@ -40,7 +40,7 @@ class BatchLoss(nn.Module):
         self,
         tokens: torch.Tensor,
         targets: torch.Tensor,
-        real_targets: torch.Tensor,
+        real_targets: int,
         state: State = None,
         positions: torch.Tensor | None = None,
         segments: torch.Tensor | None = None,
@@ -50,8 +50,7 @@ class BatchLoss(nn.Module):
         Args:
             tokens: [batch, time] ``int64``.
             targets: [batch, time] ``int64``; ``IGNORED_TARGET`` does not count.
-            real_targets: [] ``int64`` on the CPU, how many count; a tensor, because a compiler
-                would make a kernel for every number.
+            real_targets: how many count.
             state: the state before each row; ``None`` starts every row afresh.
             positions: [batch, time] ``int64``, or ``None``; see ``LanguageModel.hidden``.
             segments: [batch, time] ``int64``, or ``None``.
@@ -60,9 +59,7 @@ class BatchLoss(nn.Module):
         found = self._loss(features, targets, real_targets)
         return found.objective, found.nats, end
 
-    def _loss(
-        self, features: torch.Tensor, targets: torch.Tensor, real_targets: torch.Tensor
-    ) -> LossSum:
+    def _loss(self, features: torch.Tensor, targets: torch.Tensor, real_targets: int) -> LossSum:
         compiled = torch.compiler.is_compiling()
         if compiled and few_logits(self.model, targets):
             # Fixed shapes and one kernel: worth more than a product without padded targets.
@@ -76,7 +73,7 @@ def _loss_of_real(
     objective: ObjectiveConfig,
     features: torch.Tensor,
     targets: torch.Tensor,
-    real_targets: torch.Tensor,
+    real_targets: int,
     compiled: bool,
 ) -> LossSum:
     """``model_loss_sum``, whose shapes change with what is padded."""
@@ -85,6 +82,6 @@ def _loss_of_real(
         features,
         targets,
         objective,
-        real_targets=int(real_targets),
+        real_targets=real_targets,
         compiled=compiled,
     )

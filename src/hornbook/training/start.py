@@ -3,7 +3,8 @@
     run = train("text.txt", preset="tiny", model={"layers": 3})
     run = resume(run.path, overrides=["training.steps=2000"])
 
-``fork`` has a file of its own. All three end in ``session.run_session``.
+``fork`` has a file of its own. All three end in ``session.run_session``. Started by torchrun, the
+first rank does what is told here, and the others ``follow``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from hornbook.runs.manifest import Manifest, now
 from hornbook.runs.resolution import Overrides, check, differences, resolve
 from hornbook.runs.run import Run, split_address
 from hornbook.training.equipment import choose_equipment
+from hornbook.training.following import follow
+from hornbook.training.ranks import Ranks, joined_ranks
 from hornbook.training.session import (
     make_loop,
     new_folder,
@@ -37,6 +40,7 @@ from hornbook.training.session import (
     run_session,
     write_settings,
 )
+from hornbook.training.sharing import refuse_unshareable
 from hornbook.training.warm_start import begin_from_origin, borrowed_tokenizer, with_fixed_origin
 
 CHANGEABLE = (
@@ -50,6 +54,7 @@ CHANGEABLE = (
     "training.sample_every",
     "training.sample_prompt",
     "training.device",
+    "training.parallel",
     "training.precision",
     "training.tf32",
     "training.compile",
@@ -89,23 +94,34 @@ def train(
         RunError: when ``out`` exists and is not that run.
         Interrupted: when a signal stopped it; the run can be resumed.
     """
-    wanted = resolve(preset=preset, file=Path(config) if config else None, overrides=overrides)
-    if settings:
-        wanted = resolve(base=wanted, overrides=settings)
-    if corpus:
-        wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
-    equipment = choose_equipment(wanted)
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            return follow(ranks)
+        wanted = resolve(preset=preset, file=Path(config) if config else None, overrides=overrides)
+        if settings:
+            wanted = resolve(base=wanted, overrides=settings)
+        if corpus:
+            wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
+        path = Path(out) if out is not None else None
+        return restarted(ranks, listener) or _begin(wanted, preset, path, listener, ranks)
+
+
+def _begin(
+    wanted: RunConfig, preset: str | None, out: Path | None, listener: Listener, ranks: Ranks
+) -> Run:
+    """Train a new run under resolved settings, or go on with the one that ``out`` already is."""
+    refuse_unshareable(wanted, ranks)
+    equipment = choose_equipment(wanted, ranks)
     wanted = with_fixed_origin(wanted)
     if out is not None:
-        refuse_foreign(Path(out))
+        refuse_foreign(out)
     wanted, split = read_corpus(wanted, listener=listener)
-    folder = RunFolder(
-        Path(out) if out is not None else fresh_run_path(wanted.corpus.files[0], preset)
-    )
+    folder = RunFolder(out if out is not None else fresh_run_path(wanted.corpus.files[0], preset))
     if folder.is_run():
-        return _go_on(folder, wanted, listener)
+        return _go_on(folder, wanted, listener, ranks)
     with new_folder(folder.path) as begun:
         write_settings(begun, wanted, Manifest(created=now(), preset=preset))
+    ranks.remember(folder.path)
     with run_lock(folder.path):
         try:
             store = _tokenized(folder, wanted, split, listener)
@@ -128,19 +144,34 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
         RunError: when settings, tokenizer or text do not match the run's; each is named.
         Interrupted: when a signal stopped it again.
     """
-    place, checkpoint = split_address(str(path))
-    if checkpoint not in {None, "latest"}:
-        raise RunError(
-            f"A run goes on from its newest checkpoint. To go on from {path} in a new run, with "
-            f"this one left as it is: hornbook train --from {path}"
-        )
-    folder = open_folder(place)
-    return _go_on(folder, resolve(base=folder.read_config(), overrides=overrides), listener)
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            return follow(ranks)
+        place, checkpoint = split_address(str(path))
+        if checkpoint not in {None, "latest"}:
+            raise RunError(
+                f"A run goes on from its newest checkpoint. To go on from {path} in a new run, "
+                f"with this one left as it is: hornbook train --from {path}"
+            )
+        folder = open_folder(place)
+        config = resolve(base=folder.read_config(), overrides=overrides)
+        return _go_on(folder, config, listener, ranks)
 
 
-def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
+def restarted(ranks: Ranks, listener: Listener) -> Run | None:
+    """Go on with the run that this very job had begun before its launcher restarted it, if any."""
+    path = ranks.remembered()
+    if path is None or not RunFolder(path).is_run():
+        return None
+    folder = RunFolder(path)
+    listener.notice(f"the job was restarted and goes on with {path}")
+    return _go_on(folder, folder.read_config(), listener, ranks)
+
+
+def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Ranks) -> Run:
     """Resume the run at ``folder`` under ``config``, which may differ where that is harmless."""
-    equipment = choose_equipment(config)
+    refuse_unshareable(config, ranks)
+    equipment = choose_equipment(config, ranks)
     with run_lock(folder.path):
         manifest = folder.read_manifest()
         changed = differences(check(dict(manifest.settings)), config)
@@ -157,22 +188,26 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
                     ]
                 )
             )
-        if manifest.fingerprints is None:  # it was killed before its first step
+        if manifest.fingerprints is None:  # it was imported, or killed before its first step
             config, split = read_corpus(config, listener=listener)
             store = _tokenized(folder, config, split, listener)
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
             begin_from_origin(folder, config, folder.read_tokenizer(), listener)
-        return run_session(make_loop(folder, config, store, equipment, listener), changed)
+        loop = make_loop(folder, config, store, equipment, listener)
+        return run_session(loop, changed)
 
 
 def _tokenized(
     folder: RunFolder, config: RunConfig, split: CorpusSplit, listener: Listener
 ) -> TokenStore:
     """The tokens of a run that has none yet; it then knows what it is trained on."""
-    tokenizer = borrowed_tokenizer(config, listener)
-    if tokenizer is None:
-        tokenizer = make_tokenizer(config, split, listener=listener)
+    if folder.read_manifest().imported_from is not None:
+        tokenizer = folder.read_tokenizer()
+    else:
+        tokenizer = borrowed_tokenizer(config, listener)
+        if tokenizer is None:
+            tokenizer = make_tokenizer(config, split, listener=listener)
     store = make_store(split, tokenizer, listener=listener)
     record_data(folder, config, split, tokenizer)
     begin_from_origin(folder, config, tokenizer, listener)
