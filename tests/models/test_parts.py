@@ -18,6 +18,7 @@ from hornbook.models import (
     RMSNorm,
     Rotary,
     SwiGLU,
+    Transformer,
     TransformerConfig,
     build_model,
 )
@@ -271,6 +272,31 @@ def test_the_input_skip_mixes() -> None:
     with torch.no_grad():
         skip.weight.copy_(torch.tensor([0.5, 2.0]))
     torch.testing.assert_close(skip(x, embedded), 0.5 * x + 2 * embedded)
+
+
+@pytest.mark.parametrize("zero_init", [False, True])
+def test_in_a_sandwich_the_last_gains_begin_small(zero_init: bool) -> None:
+    config = TransformerConfig(layers=2, d_model=96, norm_position="both", zero_init=zero_init)
+    model = build_model(config, vocab_size=50, context_length=8, seed=1)
+    named = dict(model.named_parameters())
+    for part in ("attention", "feedforward"):
+        gains = named[f"blocks.1.{part}_output_norm.weight"]
+        assert (gains == (0 if zero_init else WEIGHT_DEVIATION / 2)).all()
+    last = named["blocks.1.feedforward.down.weight"]
+    assert last.std().item() == pytest.approx(WEIGHT_DEVIATION, rel=0.05)
+
+
+def test_waves_are_as_large_as_the_embedding_at_first() -> None:
+    for scaled in (False, True):
+        config = TransformerConfig(layers=1, d_model=96, positions="sinusoidal")
+        config = config.model_copy(update={"embedding_scale": scaled})
+        model = build_model(config, vocab_size=50, context_length=64, seed=1)
+        assert isinstance(model, Transformer)
+        assert model.waves is not None
+        tokens = model.token_embedding.weight * model.embedding_factor
+        proportion = tokens.square().mean() / model.waves.square().mean()
+        # Sines and cosines have a mean square of a half.
+        assert proportion.item() == pytest.approx(2, rel=0.05)
 
 
 def test_the_first_weights_have_the_sizes_that_are_stated() -> None:
