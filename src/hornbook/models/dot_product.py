@@ -2,8 +2,9 @@
 
     query keyᵀ / √head_size ─► mask ─► softmax ─► × value
 
-PyTorch's fused kernel does it everywhere. On a CPU in bfloat16 there is one of our own for rows
-that are not long (``short_attention``).
+PyTorch's fused kernel does it everywhere; but on a CPU it is slow in bfloat16, backwards above all.
+There, short rows have a kernel of our own (``short_attention``), and longer ones are left to the
+fused kernel in float32.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from hornbook.models.short_attention import short_attention, takes_products
+from hornbook.models.products import short_on_cpu
+from hornbook.models.short_attention import LONGEST_ROW, short_attention
 
 
 def dot_product_attention(
@@ -37,8 +39,25 @@ def dot_product_attention(
     Returns:
         [batch, heads, time, value_size].
     """
-    if (causal or mask is not None) and not dropout and takes_products(query, key):
+    if not short_on_cpu(query):
+        return _fused(query, key, value, mask, causal, dropout)
+    longest = max(query.shape[2], key.shape[2])
+    if longest <= LONGEST_ROW and (causal or mask is not None) and not dropout:
         return short_attention(query, key, value, mask)
+    with torch.autocast("cpu", enabled=False):
+        if mask is not None and mask.dtype != torch.bool:
+            mask = mask.float()
+        return _fused(query.float(), key.float(), value.float(), mask, causal, dropout)
+
+
+def _fused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    causal: bool,
+    dropout: float,
+) -> torch.Tensor:
     return F.scaled_dot_product_attention(
         query,
         key,

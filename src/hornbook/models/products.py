@@ -1,8 +1,8 @@
 """Products of matrices in bfloat16 on a CPU: short numbers in, sums in float32.
 
 Since 2020 processors can multiply pairs of bfloat16 numbers and add them up in float32 at once
-(AVX-512 BF16, AMX), two to eight times as many in a cycle as float32 numbers. A linear map has three
-products, and all of them can be had so:
+(AVX-512 BF16, AMX), two to eight times as many in a cycle as float32 numbers. A linear map has
+three products, and all of them can be had so:
 
     forward     y  = x  weightᵀ        x and weight are rounded to bfloat16
     backward    dx = dy weight         the rounded weight is at hand already
@@ -76,7 +76,9 @@ class _ShortProduct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
         short_x, short_weight = ctx.saved_tensors
         gradient = gradients[0].to(SHORT)
         rows = gradient.reshape(-1, gradient.shape[-1])
