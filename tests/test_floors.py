@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "targets": -1,
     "kernel_folder": -1,
     "kernels": -1,
+    "launch": -1,
     "corpora": 0,
     "tokenizers": 0,
     "data": 1,

@@ -7,6 +7,7 @@
     │   └── VocabularyUnfinished   training was interrupted; carries the vocabulary so far
     ├── DataError        a token store that is damaged, too short or out of date
     ├── GenerationError  a sampling request that makes no sense
+    ├── ToldElsewhere    another of the processes that train together says what went wrong
     ├── InteropError     a model of another tool that cannot be read, or a run it has no form for
     └── RunError         a run folder that is missing, damaged, in use or does not match
         └── TrainingStopped   training ended early on purpose: not finite, disk full
@@ -23,7 +24,15 @@ from typing import Any
 
 
 class HornbookError(Exception):
-    """The root of the tree: catch this to catch every mistake that a user can mend."""
+    """The root of the tree: catch this to catch every mistake that a user can mend.
+
+    Attributes:
+        on_every_rank: whether all ranks that train together raise it, each for itself.
+        has_the_word: whether this rank, though not the first, is the one that tells it.
+    """
+
+    on_every_rank = False
+    has_the_word = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,16 @@ class DataError(HornbookError):
 
 class GenerationError(HornbookError):
     """A request for text that cannot be fulfilled."""
+
+
+class ToldElsewhere(HornbookError):  # noqa: N818 - it says what happened
+    """Training on several ranks failed, and another one raises the error that says why.
+
+    Who prints errors has nothing to print here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("another rank says what went wrong")
 
 
 class InteropError(HornbookError):

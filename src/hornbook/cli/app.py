@@ -28,7 +28,8 @@ from hornbook.cli import (
     tokenizer,
     train,
 )
-from hornbook.errors import HornbookError
+from hornbook.errors import HornbookError, ToldElsewhere
+from hornbook.launch import launch_of
 
 _MISTAKE = 2
 _STOPPED = 130
@@ -44,17 +45,27 @@ class CommandLine(TyperGroup):
         """Give the commands in the order in which they were registered: train first."""
         return list(self.commands)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that was asked for."""
+        found = super().resolve_command(ctx, args)
+        _refuse_many_ranks(found[0])
+        return found
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()  # a closed pipe shows here, not when Python has ended
             return result
+        except ToldElsewhere:
+            raise typer.Exit(_MISTAKE) from None
         except HornbookError as error:
-            print(f"hornbook: {error}", file=sys.stderr)
+            if launch_of().is_first or error.has_the_word:
+                print(f"hornbook: {error}", file=sys.stderr)
             raise typer.Exit(_MISTAKE) from None
         except KeyboardInterrupt:
-            print("hornbook: stopped.", file=sys.stderr)
+            if launch_of().is_first:
+                print("hornbook: stopped.", file=sys.stderr)
             raise typer.Exit(_STOPPED) from None
         except BrokenPipeError:
             _forget_output()
@@ -63,6 +74,19 @@ class CommandLine(TyperGroup):
             place = f"{error.filename}: " if error.filename is not None else ""
             print(f"hornbook: {place}{error.strerror or error}.", file=sys.stderr)
             raise typer.Exit(_MISTAKE) from None
+
+
+def _refuse_many_ranks(command: str | None) -> None:
+    """Let a launcher start several processes of nothing but training."""
+    launch = launch_of()
+    if launch.count == 1 or command == "train":
+        return
+    if not launch.is_first:
+        raise ToldElsewhere
+    raise HornbookError(
+        f"{launch.count} processes were started, and hornbook {command} is the work of one: start "
+        "it without torchrun. Many train one model with: torchrun … -m hornbook train"
+    )
 
 
 app = typer.Typer(

@@ -61,6 +61,7 @@ def train(
       hornbook train --resume runs/poems-tiny training.steps=1000
       hornbook train --from runs/poems-tiny@400 training.learning_rate=1e-4
       hornbook train --from runs/gpt2 poems/ context_length=256
+      torchrun --nproc-per-node 2 -m hornbook train poems/ training.device=cpu
 
     hornbook config lists every setting. Ctrl-C stops after the current step and keeps a
     checkpoint.
@@ -68,6 +69,7 @@ def train(
     corpora, overrides = sort_words(words or ())
     _refuse_together(corpora, preset, config, out, resume, origin)
     from hornbook.cli.screen import ScreenListener
+    from hornbook.launch import launch_of
     from hornbook.training import Interrupted, fork
     from hornbook.training import resume as go_on
     from hornbook.training import train as begin
@@ -90,9 +92,11 @@ def train(
                     listener=listener,
                 )
     except Interrupted as stop:
-        print(f"hornbook: {stop}", file=sys.stderr)
+        if launch_of().is_first:
+            print(f"hornbook: {stop}", file=sys.stderr)
         raise typer.Exit(128 + (stop.outcome.signal or 0)) from None
-    _present(run)
+    if launch_of().is_first:
+        _present(run)
 
 
 def _refuse_together(

@@ -155,6 +155,25 @@ def find_store(
     return config, make_store(split, tokenizer, listener=listener)
 
 
+def open_store(folder: RunFolder, manifest: Manifest) -> TokenStore:
+    """The tokens of a run that another process has made ready just now; the text is not read.
+
+    Raises:
+        RunError: when they cannot be seen from here.
+    """
+    assert manifest.fingerprints is not None, "whoever made them ready wrote this down"
+    tokens = manifest.fingerprints.tokens
+    place = folder.data if folder.data.is_dir() else cached_store_folder(tokens)
+    try:
+        store = TokenStore.open(place)
+    except DataError as error:
+        raise RunError(
+            f"The tokens of {folder.path} cannot be read: {error} All ranks need the same cache; "
+            "set HORNBOOK_CACHE to a folder that every machine shares."
+        ) from error
+    return _with_line_ids(store, folder.read_tokenizer())
+
+
 def make_batches(config: RunConfig, store: TokenStore) -> Batches:
     """Windows over the tokens, shuffled for training and in order for evaluation.
 
@@ -236,6 +255,16 @@ def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
             context_length=config.context_length,
             seed=stream_seed(config.seed, "init"),
         )
+
+
+def opening_id(config: RunConfig, tokenizer: Tokenizer) -> int:
+    """The id that stands before a document's first token in training.
+
+    A line begins with the start token; in a stream and in packed rows a document stands behind
+    the end of another one.
+    """
+    by_line = config.data.windows not in {"stream", "packed"}
+    return tokenizer.start_id if by_line else tokenizer.end_id
 
 
 def make_optimizer(config: RunConfig, model: LanguageModel) -> torch.optim.Optimizer:

@@ -18,6 +18,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,11 @@ def list_checkpoints(run_folder: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
+def checkpoint_at(run_folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of a step that is known to be there."""
+    return Checkpoint(run_folder / "checkpoints" / _name(step), step)
+
+
 def newest_whole_checkpoint(run_folder: Path, *, listener: Listener = SILENT) -> Checkpoint | None:
     """The newest checkpoint whose every checksum holds; ``None`` if there are none at all.
 
@@ -183,19 +189,27 @@ def newest_whole_checkpoint(run_folder: Path, *, listener: Listener = SILENT) ->
 
 def save_checkpoint(
     run_folder: Path,
-    model: LanguageModel,
-    optimizer_tensors: dict[str, torch.Tensor],
+    model: LanguageModel | Mapping[str, torch.Tensor],
+    optimizer_tensors: Mapping[str, torch.Tensor],
     state: TrainingState,
     carried: CarriedState | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint of this moment; ``carried`` is the hidden state of every row, if any.
+    """Write a checkpoint of this moment.
+
+    Args:
+        run_folder: the run.
+        model: the model, or what ``model_tensors`` gave of it, whole.
+        optimizer_tensors: the optimizer's state by name.
+        state: where training stands.
+        carried: the hidden state of every row, if any.
 
     Raises:
         OSError: when it cannot be written; every earlier checkpoint stays whole.
     """
-    folder = run_folder / "checkpoints" / f"step-{state.step:08d}"
+    folder = run_folder / "checkpoints" / _name(state.step)
+    weights = model_tensors(model) if isinstance(model, LanguageModel) else model
     with durable_folder(folder) as aside:
-        _save(model_tensors(model), aside / TENSOR_FILES[0])
+        _save(weights, aside / TENSOR_FILES[0])
         _save(optimizer_tensors, aside / TENSOR_FILES[1])
         names: list[str] = list(TENSOR_FILES)
         if carried is not None:
@@ -275,7 +289,11 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
         raise RunError(f"{path} cannot be read: {error}") from error
 
 
-def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _save(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         save_file(plain, path)

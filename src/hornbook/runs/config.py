@@ -92,7 +92,13 @@ class TrainingConfig(Settings):
     """What those samples go on from; empty means the start of a document."""
 
     device: str = "auto"
-    """Where to train: auto (an accelerator if there is one), cpu, cuda, cuda:1, mps."""
+    """Where to train: auto (an accelerator if there is one), cpu, cuda, cuda:1, mps. Started by
+    torchrun, each process takes a CUDA device of its own."""
+
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How processes that torchrun started share the model: ddp (each has all of it), fsdp (each
+    has a part of every weight, which saves memory and sends more) or auto (fsdp where weights and
+    the optimizer's state would fill a device). One process reads nothing of it."""
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     """In which numbers products are computed; weights, gradients and sums stay float32. auto: the

@@ -5,16 +5,21 @@ from __future__ import annotations
 import torch
 
 from hornbook.errors import ConfigError, Problem
+from hornbook.training.ranks import ALONE, Ranks
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, ranks: Ranks = ALONE) -> torch.device:
     """Turn ``training.device`` into a device that exists.
 
-    ``auto`` is CUDA where there is one, then Apple's MPS, then the CPU.
+    ``auto`` is CUDA where there is one, then Apple's MPS, then the CPU. Each of several ranks
+    takes the CUDA device of its own number.
 
     Raises:
         ConfigError: when the device that was asked for is not there.
     """
+    if ranks.count > 1 and name in {"auto", "cuda"}:
+        cuda = name == "cuda" or torch.cuda.is_available()  # MPS is one device for one process
+        name = f"cuda:{ranks.local_rank}" if cuda else "cpu"
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -33,3 +38,10 @@ def choose_device(name: str) -> torch.device:
                      "supports the device", name)]
         )  # fmt: skip
     return device
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Bytes of a device's own memory; ``None`` where it shares the machine's."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.get_device_properties(device).total_memory

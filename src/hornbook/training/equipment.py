@@ -1,6 +1,7 @@
-"""What a run is trained with: device, precision, compiler, threads. Chosen once, and told.
+"""What a run is trained with: device, ranks, precision, compiler, threads. Chosen once, and told.
 
     cpu with 2 threads, float32 (auto: …), not compiled (as asked for)
+    2 ranks, each on cpu with 1 thread, float32 (as asked for), not compiled (as asked for)
 
 Everything that is ``auto`` in the settings is decided here; everything that had to be set for the
 whole process is put back when training ends.
@@ -19,9 +20,11 @@ from hornbook.models import LanguageModel, Transformer
 from hornbook.runs.config import RunConfig
 from hornbook.training.batch_loss import BatchLoss
 from hornbook.training.compiling import CompileChoice, Pass, choose_compile, many_shapes
-from hornbook.training.devices import choose_device
+from hornbook.training.devices import choose_device, memory_of
 from hornbook.training.precision import Precision, choose_precision
+from hornbook.training.ranks import ALONE, Ranks
 from hornbook.training.recomputation import recompute_blocks
+from hornbook.training.spread import Spread, choose_parallel, spread_model
 from hornbook.training.step import TrainingStep
 from hornbook.training.threads import choose_threads, threads_in_use
 
@@ -35,12 +38,14 @@ class Equipment:
         precision: of products.
         compiling: whether the pass is compiled.
         threads: how many compute on a CPU.
+        ranks: who trains it together.
     """
 
     device: torch.device
     precision: Precision
     compiling: CompileChoice
     threads: int
+    ranks: Ranks = ALONE
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -54,28 +59,62 @@ class Equipment:
 
     def facts(self) -> dict[str, str]:
         """What a run's manifest says of each session."""
-        return {"precision": str(self.precision), "compiler": str(self.compiling)}
+        facts = {"precision": str(self.precision), "compiler": str(self.compiling)}
+        return facts | ({"ranks": str(self.ranks.count)} if self.ranks.count > 1 else {})
 
     def __str__(self) -> str:
         """One line for a person."""
         threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
-        return f"{self.device} with {threads}, {self.precision}, {self.compiling}"
+        facts = f"{self.device} with {threads}, {self.precision}, {self.compiling}"
+        count = self.ranks.count
+        return facts if count == 1 else f"{count} ranks, each on {facts}".replace("cuda:0", "cuda")
 
 
-def choose_equipment(config: RunConfig) -> Equipment:
+def choose_equipment(config: RunConfig, ranks: Ranks = ALONE) -> Equipment:
     """Decide everything that the settings leave open.
+
+    Args:
+        config: the settings of the run.
+        ranks: who trains it together.
 
     Raises:
         ConfigError: when the device that was asked for is not there, or cannot do what was asked.
     """
     plan = config.training
-    device = choose_device(plan.device)
+    device = choose_device(plan.device, ranks)
     return Equipment(
         device,
         choose_precision(plan.precision, device, tf32=plan.tf32),
         choose_compile(config, device),
-        choose_threads(plan.threads),
+        choose_threads(plan.threads, ranks.local_count),
+        ranks,
     )
+
+
+def spread_out(
+    config: RunConfig, equipment: Equipment, model: LanguageModel, listener: Listener = SILENT
+) -> Spread:
+    """Bring the model to its device, or to those of all ranks, in the way that was asked for.
+
+    Args:
+        config: the settings of the run.
+        equipment: what it is trained with.
+        model: on the CPU, with the weights to begin with; the optimizer is built afterwards.
+        listener: told how several ranks share it.
+    """
+    plan, ranks = config.training, equipment.ranks
+    parallel, reason = choose_parallel(
+        plan.parallel,
+        parameters=model.parameter_count(),
+        device_bytes=ranks.smallest(memory_of(equipment.device)),
+    )
+    if ranks.count > 1:
+        share = len(ranks.rows(plan.batch_size))
+        listener.notice(
+            f"each of {ranks.count} ranks takes {share} of {plan.batch_size} windows; "
+            f"{parallel} ({reason})"
+        )
+    return spread_model(BatchLoss(model), model, ranks, equipment.device, parallel)
 
 
 def make_step(
@@ -84,8 +123,9 @@ def make_step(
     model: LanguageModel,
     optimizer: torch.optim.Optimizer,
     listener: Listener = SILENT,
+    spread: Spread | None = None,
 ) -> TrainingStep:
-    """The step of a run. Here, and only here, is the model wrapped into anything.
+    """The step of a run. Here, and in ``spread_out``, is the model wrapped, and nowhere else.
 
     Args:
         config: its settings.
@@ -94,8 +134,9 @@ def make_step(
             if the settings say so.
         optimizer: over the model's weights.
         listener: told when compiling fails.
+        spread: how the model is spread over ranks, where ``spread_out`` did so.
     """
-    plan = config.training
+    plan, spread = config.training, spread or Spread(BatchLoss(model), model)
     if plan.activation_checkpointing:
         assert isinstance(model, Transformer), "other models are refused with the settings"
         recompute_blocks(model)
@@ -103,7 +144,8 @@ def make_step(
     return TrainingStep(
         model,
         optimizer,
-        Pass(BatchLoss(model), compiled=compiled, listener=listener),
+        Pass(spread.module, compiled=compiled, listener=listener),
+        spread=spread,
         precision=equipment.precision,
         gradient_clip=plan.gradient_clip,
     )

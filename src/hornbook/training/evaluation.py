@@ -19,6 +19,7 @@ from hornbook.data import Batch
 from hornbook.models import LanguageModel
 from hornbook.optimization import loss_per_token
 from hornbook.targets import IGNORED_TARGET
+from hornbook.training.ranks import ALONE, Ranks
 
 LOGITS_AT_ONCE = 1 << 25
 """Numbers of logits in one evaluation batch: 128 MiB of float32."""
@@ -57,7 +58,10 @@ class ValidationWindows(Protocol):
 
 @torch.inference_mode()
 def evaluate(
-    model: LanguageModel, batches: ValidationWindows, byte_lengths: torch.Tensor
+    model: LanguageModel,
+    batches: ValidationWindows,
+    byte_lengths: torch.Tensor,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Measure ``model`` on ``batches``; it is left in the mode it was in.
 
@@ -66,12 +70,15 @@ def evaluate(
         batches: the validation windows.
         byte_lengths: [vocab_size] ``int64``, bytes of text that each id stands for, 0 for
             special tokens; on the CPU.
+        ranks: who measures it together: each takes a batch in turn, and all get the sums.
     """
     was_training = model.training
     model.eval()
     rows = max(1, LOGITS_AT_ONCE // (batches.context_length * model.vocab_size))
     nats, text_nats, tokens, text_bytes = 0.0, 0.0, 0, 0
-    for batch in batches.batches(min(rows, 64)):
+    for number, batch in enumerate(batches.batches(min(rows, 64))):
+        if number % ranks.count != ranks.rank:
+            continue
         moved = batch.to(model.device)
         features, _ = model.hidden(moved.tokens, positions=moved.positions, segments=moved.segments)
         targets = batch.targets
@@ -89,5 +96,6 @@ def evaluate(
         tokens += batch.real_targets
         text_bytes += int(lengths.sum().item())
     model.train(was_training)
+    nats, text_nats, tokens, text_bytes = ranks.total(nats, text_nats, tokens, text_bytes)
     bits = text_nats / math.log(2) / text_bytes if text_bytes else None
-    return Evaluation(nats / tokens, bits, tokens, text_bytes)
+    return Evaluation(nats / tokens, bits, int(tokens), int(text_bytes))

@@ -33,6 +33,8 @@ from hornbook.runs.manifest import Manifest, Origin, now
 from hornbook.runs.resolution import Overrides, differences, resolve
 from hornbook.runs.run import Run, open_run
 from hornbook.training.equipment import choose_equipment
+from hornbook.training.following import follow
+from hornbook.training.ranks import Ranks, joined_ranks
 from hornbook.training.session import (
     Changes,
     make_loop,
@@ -40,6 +42,8 @@ from hornbook.training.session import (
     run_session,
     write_settings,
 )
+from hornbook.training.sharing import refuse_unshareable
+from hornbook.training.start import restarted
 
 _ATTEMPTS = 5
 
@@ -66,16 +70,27 @@ def fork(
             model, or ``out`` exists.
         Interrupted: when a signal stopped it; the fork can be resumed.
     """
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            return follow(ranks)
+        place = Path(out) if out is not None else None
+        return restarted(ranks, listener) or _begin(address, place, overrides, listener, ranks)
+
+
+def _begin(
+    address: str, out: Path | None, overrides: Overrides, listener: Listener, ranks: Ranks
+) -> Run:
     parent = open_run(address if "@" in address else f"{address}@latest")
     config = resolve(base=parent.config, overrides=overrides)
     changed = differences(parent.config, config)
-    equipment = choose_equipment(config)
+    refuse_unshareable(config, ranks)
+    equipment = choose_equipment(config, ranks)
     parent, checkpoint, model, optimizer = _loaded(parent, config, changed)
 
     config, manifest, store = _what_it_trains_on(parent, config, changed, listener)
     make_batches(config, store)
 
-    folder = RunFolder(Path(out) if out is not None else _free_beside(parent.path, checkpoint))
+    folder = RunFolder(out if out is not None else _free_beside(parent.path, checkpoint))
     with new_folder(folder.path) as begun:
         _inherit(begun, parent, checkpoint)
         state = checkpoint.state()
@@ -91,6 +106,7 @@ def fork(
             "tokenizer_checksum": file_checksum(begun.tokenizer_file),
         }
         write_settings(begun, config, manifest.model_copy(update=inherited))
+    ranks.remember(folder.path)
     with run_lock(folder.path):
         return run_session(make_loop(folder, config, store, equipment, listener), changed)
 

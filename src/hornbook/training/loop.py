@@ -29,24 +29,31 @@ from hornbook.data.loader import BatchLoader
 from hornbook.generation import generate
 from hornbook.listener import Listener
 from hornbook.models import BigramCounts, CarriedState, LanguageModel
-from hornbook.optimization import learning_rate_at, load_optimizer_tensors
+from hornbook.optimization import learning_rate_at, load_optimizer_tensors, optimizer_tensors
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_model, make_optimizer
-from hornbook.runs.checkpoints import Checkpoint, TrainingState, newest_whole_checkpoint
+from hornbook.runs.assembly import Batches, make_model, make_optimizer, opening_id
+from hornbook.runs.checkpoints import (
+    Checkpoint,
+    TrainingState,
+    checkpoint_at,
+    model_tensors,
+    newest_whole_checkpoint,
+)
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
 from hornbook.runs.memory import explained_memory, is_out_of_memory
 from hornbook.tokenizers import Tokenizer
 from hornbook.training import stops
 from hornbook.training.closed_form import fit_bigram_counts
-from hornbook.training.equipment import Equipment, make_step
+from hornbook.training.equipment import Equipment, make_step, spread_out
 from hornbook.training.evaluation import Evaluation, evaluate
-from hornbook.training.fitting import find_fitting, first_rows
+from hornbook.training.fitting import Fitting, find_fitting, first_rows
 from hornbook.training.interruption import Interruption
 from hornbook.training.jump_notes import note_of_jump
 from hornbook.training.jumps import expectation
 from hornbook.training.peak_memory import memory_in_words
 from hornbook.training.progress import Issued, with_new_line, with_step, with_time
+from hornbook.training.ranks import RankLost
 from hornbook.training.record import RunRecord
 from hornbook.training.step import (
     Reading,
@@ -89,6 +96,7 @@ class TrainingLoop:
         batches: its examples.
         equipment: what to train with.
         listener: who watches.
+        from_step: the checkpoint to begin from, 0 for none; the newest whole one unless given.
     """
 
     def __init__(
@@ -99,16 +107,24 @@ class TrainingLoop:
         batches: Batches,
         equipment: Equipment,
         listener: Listener,
+        from_step: int | None = None,
     ) -> None:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
         self.batches, self.equipment, self.listener = batches, equipment, listener
-        self.device, self.plan = equipment.device, config.training
+        self.device, self.ranks, self.plan = equipment.device, equipment.ranks, config.training
         self.model: LanguageModel = make_model(config, tokenizer)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
-        self._newest = newest_whole_checkpoint(folder.path, listener=listener)
+        if from_step is None:
+            self._newest = newest_whole_checkpoint(folder.path, listener=listener)
+        else:
+            self._newest = checkpoint_at(folder.path, from_step) if from_step else None
         self.state = self._newest.state() if self._newest is not None else TrainingState()
         self.record = RunRecord(
-            folder, listener, keep=self.plan.keep_checkpoints, saved_step=self.state.step
+            folder,
+            listener,
+            keep=self.plan.keep_checkpoints,
+            saved_step=self.state.step,
+            writes=self.ranks.is_first,
         )
         self._ahead: list[Issued] = []
         self._carried: CarriedState | None = None
@@ -125,8 +141,15 @@ class TrainingLoop:
         remedy = "Choose less of model.d_model, model.layers or context_length."
         try:
             # Dropout is seeded through PyTorch's global stream; the caller gets it back as it was.
-            with torch.random.fork_rng(accelerators), explained_memory("The run", remedy):
+            with (
+                torch.random.fork_rng(accelerators),
+                explained_memory("The run", remedy),
+                self.ranks.connected(self.device),
+            ):
                 return self._run()
+        except RankLost as error:
+            path, saved = self.folder.path, self.record.saved_step
+            raise stops.stopped_by_loss_of_rank(path, self.state.step, error, saved) from error
         except OSError as error:
             path, saved = self.folder.path, self.record.saved_step
             raise stops.stopped_unwritable(path, self.state.step, error, saved) from error
@@ -136,43 +159,56 @@ class TrainingLoop:
         if newest is not None:
             newest.load_model(self.model)
         self.record.cut_back(self.state.step)
-        self.model.to(self.device).train()
+        self.model.train()
+        self.spread = spread_out(self.config, self.equipment, self.model, self.listener)
         if self.model.closed_form:
             return self._fit_closed_form()
         optimizer = make_optimizer(self.config, self.model)
         if newest is not None:
-            load_optimizer_tensors(optimizer, self.model, newest.optimizer_tensors())
-        step = make_step(self.config, self.equipment, self.model, optimizer, self.listener)
+            tensors = self.spread.dealt(newest.optimizer_tensors())
+            load_optimizer_tensors(optimizer, self.model, tensors)
+        step = make_step(
+            self.config, self.equipment, self.model, optimizer, self.listener, self.spread
+        )
         if step.scale is not None and self.state.loss_scale is not None:
             step.scale.restore(self.state.loss_scale)
         if self.plan.carry_state:
             self._carried = self._first_carried(newest)
-        watch = Watch(self.model, step, self.config.context_length, self.equipment.precision)
+        watch = Watch(
+            self.model,
+            step,
+            self.config.context_length,
+            self.equipment.precision,
+            self.ranks.count,
+        )
         watch.tell(self.listener)
         self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption, BatchLoader(self._steps(), self.device) as loader:
-            while self._issued_steps < self.last_step and interruption.requested is None:
+            stop = self.ranks.largest(interruption.requested or 0)
+            while self._issued_steps < self.last_step and not stop:
                 self._one_step(step, watch, loader)
+                stop = self.ranks.largest(interruption.requested or 0)
             self._take_in(step, self._read())
             if self.record.saved_step != self.state.step:
                 self._save(step)
-        return Outcome(self.state.step, interruption.requested)
+        return Outcome(self.state.step, signal.Signals(stop) if stop else None)
 
     def _steps(self) -> Iterator[list[Batch]]:
-        """The micro-batches of every step that is left."""
+        """The micro-batches of every step that is left: those of this rank's rows."""
         plan, first = self.plan, self.state.examples_seen
+        rows = self.ranks.rows(plan.batch_size)
         for _ in range(self.state.step, self.last_step):
-            yield list(
-                micro_batches(self.batches.training, first, plan.batch_size, plan.micro_batch_size)
-            )
+            place, micro = first + rows.start, plan.micro_batch_size
+            yield list(micro_batches(self.batches.training, place, len(rows), micro))
             first += plan.batch_size
 
     def _first_carried(self, newest: Checkpoint | None) -> CarriedState:
         """The state that the newest checkpoint holds, or that of rows which have read nothing."""
         kept = newest.carried_state() if newest is not None else None
+        rows = self.ranks.rows(self.plan.batch_size)
         if kept is None:
-            return self.model.init_state(self.plan.batch_size, self.device)
-        return tuple(tensor.to(self.device) for tensor in kept)
+            return self.model.init_state(len(rows), self.device)
+        return tuple(tensor[:, rows.start : rows.stop].to(self.device) for tensor in kept)
 
     def _fit_closed_form(self) -> Outcome:
         assert isinstance(self.model, BigramCounts)
@@ -230,9 +266,11 @@ class TrainingLoop:
             result = None
         if result is None:  # outside of the block above, which keeps the step's tensors alive
             rows = parts[0]
-            fitting = find_fitting(
-                len(rows.tokens), lambda count: step.trial(first_rows(rows, count), seed)
-            )
+            fitting = Fitting((len(rows.tokens),), None)
+            if self.ranks.count == 1:  # several would have to try it together
+                fitting = find_fitting(
+                    len(rows.tokens), lambda count: step.trial(first_rows(rows, count), seed)
+                )
             memory = memory_in_words(self.device)
             raise stops.too_large(self.folder.path, fitting, self.config.context_length, memory)
         self._carried = result.carried
@@ -243,7 +281,8 @@ class TrainingLoop:
         training = self.batches.training
         if self._carried is None or not isinstance(training, ConsecutiveBatches):
             return None
-        goes_on = training.goes_on(first_example, self.plan.batch_size)
+        rows = self.ranks.rows(self.plan.batch_size)
+        goes_on = training.goes_on(first_example + rows.start, len(rows))
         keep = goes_on.to(self.device)[None, :, None]
         return tuple(torch.where(keep, tensor, 0.0) for tensor in self._carried)
 
@@ -333,9 +372,9 @@ class TrainingLoop:
         entry = {"step": self.state.step, "seconds": self.state.seconds, **entry}
         improved = False
         if evaluating and self.batches.evaluation is not None:
-            with self.equipment.precision.products():
+            with self.equipment.precision.products(), self.spread.whole_weights():
                 found: Evaluation = evaluate(
-                    self.model, self.batches.evaluation, self._byte_lengths
+                    self.model, self.batches.evaluation, self._byte_lengths, self.ranks
                 )
             if not math.isfinite(found.loss):
                 raise stops.stopped_by_evaluation(
@@ -356,15 +395,29 @@ class TrainingLoop:
 
     def _sample(self) -> None:
         settings = self.config.sampling.model_copy(update={"samples": 1})
-        sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
+        opening = opening_id(self.config, self.tokenizer)
+        prompt = self.plan.sample_prompt
+        with self.spread.whole_weights():
+            if not self.ranks.is_first:
+                return
+            sample = generate(self.model, self.tokenizer, prompt, settings, opening=opening)[0]
         self.model.train()
         self.record.sampled(self.state.step, sample)
 
     def _save(self, step: TrainingStep | None, *, prune: bool = True) -> None:
         scale = None if step is None or step.scale is None else step.scale.to_json()
         self.state = replace(self.state, loss_scale=scale)
-        optimizer = None if step is None else step.optimizer
-        self.record.saved(self.model, optimizer, self.state, self._carried, prune=prune)
+        tensors = {} if step is None else optimizer_tensors(step.optimizer, self.model)
+        carried = self._carried
+        if carried is not None:
+            carried = tuple(self.ranks.joined(tensor, dim=1) for tensor in carried)
+        self.record.saved(
+            self.spread.gathered(model_tensors(self.model)),
+            self.spread.gathered(tensors),
+            self.state,
+            carried,
+            prune=prune,
+        )
 
 
 def _finite(number: float) -> float | None:

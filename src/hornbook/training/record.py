@@ -13,8 +13,7 @@ import torch
 
 from hornbook.generation import Sample
 from hornbook.listener import Listener
-from hornbook.models import CarriedState, LanguageModel
-from hornbook.optimization import optimizer_tensors
+from hornbook.models import CarriedState
 from hornbook.runs.checkpoints import TrainingState, prune_checkpoints, save_checkpoint
 from hornbook.runs.folder import RunFolder
 
@@ -27,40 +26,53 @@ class RunRecord:
         listener: told of everything that is written.
         keep: how many of the newest checkpoints stay.
         saved_step: the step of the newest checkpoint, 0 if there is none.
+        writes: whether anything is written; of several ranks only the first does.
 
     Attributes:
         saved_step: likewise, at any time.
     """
 
-    def __init__(self, folder: RunFolder, listener: Listener, *, keep: int, saved_step: int):
+    def __init__(
+        self,
+        folder: RunFolder,
+        listener: Listener,
+        *,
+        keep: int,
+        saved_step: int,
+        writes: bool = True,
+    ) -> None:
         self._folder, self._listener, self._keep = folder, listener, keep
-        self.saved_step = saved_step
+        self.saved_step, self.writes = saved_step, writes
 
     def cut_back(self, step: int) -> None:
         """Forget what the journals know beyond ``step``."""
-        for journal in self._folder.journals:
-            journal.cut_back(step)
+        if self.writes:
+            for journal in self._folder.journals:
+                journal.cut_back(step)
 
     def measured(self, entry: Mapping[str, Any]) -> None:
         """Write a line of ``metrics.jsonl``."""
-        self._folder.metrics.append(entry)
+        if self.writes:
+            self._folder.metrics.append(entry)
         self._listener.measured(entry)
 
     def sampled(self, step: int, sample: Sample) -> None:
         """Write a line of ``samples.jsonl``."""
         entry = {"step": step, "prompt": sample.prompt, "text": sample.text}
-        self._folder.samples.append(entry)
+        if self.writes:
+            self._folder.samples.append(entry)
         self._listener.sampled(step, str(sample))
 
     def noted(self, entry: Mapping[str, Any], words: str) -> None:
         """Write a line of ``notes.jsonl``: something that a person should look at."""
-        self._folder.notes.append(entry)
+        if self.writes:
+            self._folder.notes.append(entry)
         self._listener.notice(f"step {entry['step']:,}: {words}; see {self._folder.notes.path}")
 
     def saved(
         self,
-        model: LanguageModel,
-        optimizer: torch.optim.Optimizer | None,
+        weights: Mapping[str, torch.Tensor],
+        optimizer_tensors: Mapping[str, torch.Tensor],
         state: TrainingState,
         carried: CarriedState | None,
         *,
@@ -68,14 +80,21 @@ class RunRecord:
     ) -> None:
         """Write a checkpoint, and delete those that are no longer wanted.
 
+        Args:
+            weights: what ``model_tensors`` gave, whole.
+            optimizer_tensors: the optimizer's state by name, whole.
+            state: where training stands.
+            carried: the hidden state of every row of the batch, if any.
+            prune: whether to delete old checkpoints.
+
         Raises:
             OSError: when it cannot be written; every earlier checkpoint stays whole.
         """
-        tensors = optimizer_tensors(optimizer, model) if optimizer is not None else {}
-        for journal in self._folder.journals:
-            journal.sync()
-        save_checkpoint(self._folder.path, model, tensors, state, carried)
+        if self.writes:
+            for journal in self._folder.journals:
+                journal.sync()
+            save_checkpoint(self._folder.path, weights, optimizer_tensors, state, carried)
         self.saved_step = state.step
-        if prune:
+        if prune and self.writes:
             best = state.best["step"] if state.best else None
             prune_checkpoints(self._folder.path, keep=self._keep, best_step=best)

@@ -42,6 +42,8 @@ class Interrupted(RunError):  # noqa: N818 - it says what happened
         outcome: the step reached and the signal.
     """
 
+    on_every_rank = True
+
     def __init__(self, run: Run, outcome: Outcome) -> None:
         self.run, self.outcome = run, outcome
         super().__init__(
@@ -111,8 +113,17 @@ def make_loop(
     store: TokenStore,
     equipment: Equipment,
     listener: Listener,
+    from_step: int | None = None,
 ) -> TrainingLoop:
     """The loop over a run that has its tokenizer, ready at its newest whole checkpoint.
+
+    Args:
+        folder: the run.
+        config: its settings.
+        store: its tokens.
+        equipment: what to train with.
+        listener: who watches.
+        from_step: the checkpoint to begin from, 0 for none, where that is not to be looked for.
 
     Raises:
         ConfigError: when a setting does not fit the vocabulary.
@@ -127,7 +138,7 @@ def make_loop(
     if config.sampling.top_k > tokenizer.vocab_size:
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
         raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
-    return TrainingLoop(folder, config, tokenizer, batches, equipment, listener)
+    return TrainingLoop(folder, config, tokenizer, batches, equipment, listener, from_step)
 
 
 def _tell_of_leak(batches: Batches, listener: Listener) -> None:
@@ -146,11 +157,13 @@ def _tell_of_leak(batches: Batches, listener: Listener) -> None:
 def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
     """Train from the newest checkpoint to the last step, and write the report.
 
+    Of several ranks this is what the first does; the others ``follow``.
+
     Raises:
         Interrupted: when a signal stopped it.
         TrainingStopped: when it could not go on.
     """
-    folder, config, listener = loop.folder, loop.config, loop.listener
+    folder, listener = loop.folder, loop.listener
     run = Run(folder)
     for place in (folder.path, folder.path / "checkpoints"):
         remove_unfinished(place)
@@ -159,6 +172,7 @@ def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
         listener.notice(
             f"{folder.path} is finished at step {begins_at}; give it more with training.steps=…"
         )
+        loop.equipment.ranks.announce(plan_of(loop, trains=False))
         return run
     for place in set_aside_newer(folder.path, begins_at):
         listener.notice(f"set aside: {place}")
@@ -166,7 +180,8 @@ def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
         listener.notice(f"changed: {key} from {old} to {new}")
     listener.notice(f"trains on {loop.equipment}")
     with loop.equipment.in_use():
-        _record_session(folder, config, begins_at, loop.equipment, changed or {})
+        _record_session(loop, changed or {})
+        loop.equipment.ranks.announce(plan_of(loop, trains=True))
         outcome = loop.run()
     try:
         write_report(run)
@@ -177,14 +192,23 @@ def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
     return run
 
 
-def _record_session(
-    folder: RunFolder, config: RunConfig, step: int, equipment: Equipment, changed: Changes
-) -> None:
+def plan_of(loop: TrainingLoop, *, trains: bool) -> dict[str, Any]:
+    """What the other ranks must know of the loop that the first one is about to run."""
+    return {
+        "folder": str(loop.folder.path.absolute()),
+        "config": loop.config.model_dump(mode="json"),
+        "from_step": loop.state.step,
+        "trains": trains,
+    }
+
+
+def _record_session(loop: TrainingLoop, changed: Changes) -> None:
+    folder, config = loop.folder, loop.config
     session = Session(
         started=now(),
-        from_step=step,
+        from_step=loop.state.step,
         software=software(),
-        hardware=hardware(str(equipment.device)) | equipment.facts(),
+        hardware=hardware(str(loop.device)) | loop.equipment.facts(),
         changed=dict(changed),
     )
     manifest = folder.read_manifest()

@@ -3,7 +3,8 @@
     run = train("text.txt", preset="tiny", model={"layers": 3})
     run = resume(run.path, overrides=["training.steps=2000"])
 
-``fork`` has a file of its own. All three end in ``session.run_session``.
+``fork`` has a file of its own. All three end in ``session.run_session``. Started by torchrun, the
+first rank does what is told here, and the others ``follow``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from hornbook.runs.manifest import Manifest, now
 from hornbook.runs.resolution import Overrides, check, differences, resolve
 from hornbook.runs.run import Run, split_address
 from hornbook.training.equipment import choose_equipment
+from hornbook.training.following import follow
+from hornbook.training.ranks import Ranks, joined_ranks
 from hornbook.training.session import (
     make_loop,
     new_folder,
@@ -35,6 +38,7 @@ from hornbook.training.session import (
     run_session,
     write_settings,
 )
+from hornbook.training.sharing import refuse_unshareable
 
 CHANGEABLE = (
     "corpus.files",
@@ -47,6 +51,7 @@ CHANGEABLE = (
     "training.sample_every",
     "training.sample_prompt",
     "training.device",
+    "training.parallel",
     "training.precision",
     "training.tf32",
     "training.compile",
@@ -86,22 +91,33 @@ def train(
         RunError: when ``out`` exists and is not that run.
         Interrupted: when a signal stopped it; the run can be resumed.
     """
-    wanted = resolve(preset=preset, file=Path(config) if config else None, overrides=overrides)
-    if settings:
-        wanted = resolve(base=wanted, overrides=settings)
-    if corpus:
-        wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
-    equipment = choose_equipment(wanted)
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            return follow(ranks)
+        wanted = resolve(preset=preset, file=Path(config) if config else None, overrides=overrides)
+        if settings:
+            wanted = resolve(base=wanted, overrides=settings)
+        if corpus:
+            wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
+        path = Path(out) if out is not None else None
+        return restarted(ranks, listener) or _begin(wanted, preset, path, listener, ranks)
+
+
+def _begin(
+    wanted: RunConfig, preset: str | None, out: Path | None, listener: Listener, ranks: Ranks
+) -> Run:
+    """Train a new run under resolved settings, or go on with the one that ``out`` already is."""
+    refuse_unshareable(wanted, ranks)
+    equipment = choose_equipment(wanted, ranks)
     if out is not None:
-        refuse_foreign(Path(out))
+        refuse_foreign(out)
     wanted, split = read_corpus(wanted, listener=listener)
-    folder = RunFolder(
-        Path(out) if out is not None else fresh_run_path(wanted.corpus.files[0], preset)
-    )
+    folder = RunFolder(out if out is not None else fresh_run_path(wanted.corpus.files[0], preset))
     if folder.is_run():
-        return _go_on(folder, wanted, listener)
+        return _go_on(folder, wanted, listener, ranks)
     with new_folder(folder.path) as begun:
         write_settings(begun, wanted, Manifest(created=now(), preset=preset))
+    ranks.remember(folder.path)
     with run_lock(folder.path):
         try:
             tokenizer = make_tokenizer(wanted, split, listener=listener)
@@ -126,19 +142,34 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
         RunError: when settings, tokenizer or text do not match the run's; each is named.
         Interrupted: when a signal stopped it again.
     """
-    place, checkpoint = split_address(str(path))
-    if checkpoint not in {None, "latest"}:
-        raise RunError(
-            f"A run goes on from its newest checkpoint. To go on from {path} in a new run, with "
-            f"this one left as it is: hornbook train --from {path}"
-        )
-    folder = open_folder(place)
-    return _go_on(folder, resolve(base=folder.read_config(), overrides=overrides), listener)
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            return follow(ranks)
+        place, checkpoint = split_address(str(path))
+        if checkpoint not in {None, "latest"}:
+            raise RunError(
+                f"A run goes on from its newest checkpoint. To go on from {path} in a new run, "
+                f"with this one left as it is: hornbook train --from {path}"
+            )
+        folder = open_folder(place)
+        config = resolve(base=folder.read_config(), overrides=overrides)
+        return _go_on(folder, config, listener, ranks)
 
 
-def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
+def restarted(ranks: Ranks, listener: Listener) -> Run | None:
+    """Go on with the run that this very job had begun before its launcher restarted it, if any."""
+    path = ranks.remembered()
+    if path is None or not RunFolder(path).is_run():
+        return None
+    folder = RunFolder(path)
+    listener.notice(f"the job was restarted and goes on with {path}")
+    return _go_on(folder, folder.read_config(), listener, ranks)
+
+
+def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Ranks) -> Run:
     """Resume the run at ``folder`` under ``config``, which may differ where that is harmless."""
-    equipment = choose_equipment(config)
+    refuse_unshareable(config, ranks)
+    equipment = choose_equipment(config, ranks)
     with run_lock(folder.path):
         manifest = folder.read_manifest()
         changed = differences(check(dict(manifest.settings)), config)
@@ -165,7 +196,8 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener) -> Run:
             record_data(folder, config, split, tokenizer)
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
-        return run_session(make_loop(folder, config, store, equipment, listener), changed)
+        loop = make_loop(folder, config, store, equipment, listener)
+        return run_session(loop, changed)
 
 
 def _changeable(key: str) -> bool:

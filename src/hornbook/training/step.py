@@ -31,12 +31,14 @@ import torch
 from hornbook.data import Batch, PackedBatches, TrainingBatches
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.models import CarriedState, LanguageModel
+from hornbook.optimization.sharding import part_of
 from hornbook.randomness import stream_seed
 from hornbook.runs.memory import is_out_of_memory
 from hornbook.training.compiling import Pass
-from hornbook.training.gradients import first_not_finite, gradient_norms, scale_gradients
+from hornbook.training.gradients import first_not_finite, scale_gradients
 from hornbook.training.loss_scale import LossScale
 from hornbook.training.precision import Precision
+from hornbook.training.spread import Spread
 from hornbook.training.step_time import StepClock
 from hornbook.training.updates import snapshot, update_ratios
 
@@ -102,6 +104,7 @@ class TrainingStep:
         forward: the model's losses, wrapped as they should be.
         precision: of the products of the forward pass.
         gradient_clip: longest gradient that is applied as it is; 0 never shortens.
+        spread: how the model is spread over ranks, which all take the step together.
 
     Attributes:
         scale: of the loss, where the precision needs one.
@@ -116,7 +119,9 @@ class TrainingStep:
         *,
         precision: Precision,
         gradient_clip: float,
+        spread: Spread,
     ) -> None:
+        self._spread, self._ranks = spread, spread.ranks
         self.model, self.optimizer = model, optimizer
         self._forward, self._precision, self._clip = forward, precision, gradient_clip
         device = model.device
@@ -137,18 +142,18 @@ class TrainingStep:
         """Move the weights once, by the gradient of the mean loss over all ``parts``.
 
         Args:
-            parts: the micro-batches of one batch, on the model's device.
+            parts: the micro-batches of one batch, on the model's device; this rank's of several.
             learning_rate: for this step.
             dropout_seed: the step's seed in the ``dropout`` stream.
             carried: the state before each row of the batch; ``None`` starts every row afresh.
             measuring: whether to find out how far the weights moved.
         """
         self.clock.begin()
-        tokens = sum(part.real_targets for part in parts)
+        tokens = int(self._ranks.total(sum(part.real_targets for part in parts))[0])
         loss, ends = self._differentiate(parts, max(tokens, 1), dropout_seed, carried)
         with torch.no_grad():
             names, gradients = self._gradients()
-            norms = gradient_norms(gradients)
+            norms = self._spread.norms(gradients)
             if self.scale is not None:
                 norms = norms / self.scale.value
             norm = torch.linalg.vector_norm(norms)
@@ -160,7 +165,11 @@ class TrainingStep:
                 self._all_finite = healthy = self._all_finite & healthy
             before = snapshot(self.optimizer) if measuring else None
             self._move(healthy, learning_rate)
-            ratios = None if before is None else update_ratios(self.optimizer, before)
+            ratios = (
+                None
+                if before is None
+                else update_ratios(self.optimizer, before, self._spread.norms)
+            )
             after = None if carried is None else _if_applied(healthy, ends, carried)
         self.clock.mark("optimizer")
         return StepResult(loss, tokens, norm, healthy, norms, names, ratios, after)
@@ -194,11 +203,13 @@ class TrainingStep:
         for number, part in enumerate(parts):
             # Dropout draws from PyTorch's global stream, so it is set for every part: a resumed
             # run drops exactly what the uninterrupted one would have dropped.
-            torch.manual_seed(stream_seed(seed, "part", number))
+            place = self._ranks.rank * len(parts) + number
+            torch.manual_seed(stream_seed(seed, "part", place))
             rows = slice(row, row + len(part.tokens))
             row = rows.stop
             begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
-            with self._precision.products():
+            last = number == len(parts) - 1
+            with self._precision.products(), self._spread.part(last=last):
                 summed, end = self._forward(
                     part.tokens, part.targets, begin, part.positions, part.segments
                 )
@@ -208,12 +219,12 @@ class TrainingStep:
             self.clock.mark("backward")
             ends.append(end)
             total += loss.detach()
-        return total, ends
+        return self._ranks.add_up(total), ends
 
     def _gradients(self) -> tuple[tuple[str, ...], list[torch.Tensor]]:
-        """The weights that have a gradient: their names, and the gradients."""
+        """The weights that have a gradient: their names, and this rank's part of the gradients."""
         found = [(n, p.grad) for n, p in self.model.named_parameters() if p.grad is not None]
-        return tuple(name for name, _ in found), [gradient for _, gradient in found]
+        return tuple(name for name, _ in found), [part_of(gradient) for _, gradient in found]
 
     def _shorten(self, gradients: list[torch.Tensor], norm: torch.Tensor) -> None:
         """Cut a gradient that is too long, and take the loss's scale off it."""

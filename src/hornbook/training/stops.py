@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hornbook.errors import RunError, TrainingStopped
 from hornbook.training.fitting import Fitting
+from hornbook.training.ranks import RankLost
 
 
 def stopped_not_finite(folder: Path, step: int, what: str, *, rate: float) -> TrainingStopped:
@@ -56,6 +57,17 @@ def stopped_unwritable(folder: Path, step: int, error: OSError, saved_step: int)
     return TrainingStopped(
         f"Step {step}: {folder} could not be written: {error.strerror or error}. Its last whole "
         f"checkpoint is {kept}. Make room, then: hornbook train --resume {folder}"
+    )
+
+
+def stopped_by_loss_of_rank(
+    folder: Path, step: int, error: RankLost, saved_step: int
+) -> TrainingStopped:
+    """Another rank is gone."""
+    kept = f"from step {saved_step}" if saved_step else "none yet"
+    return RankLost(
+        f"Step {step + 1}: {error} The last whole checkpoint is {kept}. Go on, with any number of "
+        f"ranks: hornbook train --resume {folder}"
     )
 
 

@@ -22,16 +22,19 @@ _CPUS = Path("/sys/devices/system/cpu")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def choose_threads(wanted: int) -> int:
+def choose_threads(wanted: int, processes: int = 1) -> int:
     """Turn ``training.threads`` into a number.
 
     Args:
         wanted: the setting; 0 means what ``OMP_NUM_THREADS`` says, else the physical cores.
+        processes: how many train together on this machine and share its cores.
     """
     if wanted:
         return wanted
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(said) if said.isdecimal() and int(said) else physical_cores()
+    # torchrun says 1 to each of several processes, however many cores there are.
+    heard = said.isdecimal() and int(said) > (processes > 1)
+    return int(said) if heard else max(1, physical_cores() // processes)
 
 
 @contextmanager

@@ -47,15 +47,22 @@ class Watch:
         step: its step, whose clock is read.
         context_length: tokens in a row.
         precision: with which the device's peak is looked up.
+        devices: how many train together; the peak is that of all of them.
     """
 
     def __init__(
-        self, model: LanguageModel, step: TrainingStep, context_length: int, precision: Precision
+        self,
+        model: LanguageModel,
+        step: TrainingStep,
+        context_length: int,
+        precision: Precision,
+        devices: int = 1,
     ) -> None:
         self._step, self._device = step, precision.device
         self._flops_per_row = training_flops_per_token(model, context_length) * context_length
         self._per_token = self._flops_per_row / context_length
-        self._peak = device_peak(precision)
+        peak = device_peak(precision)
+        self._peak = None if peak is None else peak * devices
 
     def tell(self, listener: Listener) -> None:
         """Say what utilisation will be measured against."""
