@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import hornbook
+from hornbook.errors import InteropError
 from hornbook.interop import GPT2, LLAMA, Form, import_model
+from hornbook.interop.foreign_config import ForeignConfig
+from hornbook.interop.gpt2 import published_config
+from hornbook.interop.layout import match
+from hornbook.interop.tensor_files import StoredTensor
 from hornbook.runs.archive import pack_run, unpack_run
 from hornbook.runs.verification import verify_run
 
@@ -142,6 +148,50 @@ def test_shards_and_single_files(save_llama: Save, ids: torch.Tensor, tmp_path: 
     assert recorded is not None
     assert recorded.form == "llama"
     assert len(recorded.files) == len(list(parts.glob("*.safetensors")))
+
+
+def test_a_folder_of_the_cache(save_gpt2: Save, tmp_path: Path) -> None:
+    folder = save_gpt2()
+    cache = tmp_path / "models--someone--theirs"
+    shutil.copytree(folder, cache / "snapshots" / "1f2e")
+    run, _ = import_model(GPT2, cache, out=tmp_path / "run")
+    (cache / "snapshots" / "0a0b").mkdir()
+    with pytest.raises(InteropError, match="name one of its snapshots"):
+        import_model(GPT2, cache, out=tmp_path / "never")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("1f2e", encoding="utf-8")
+    again, _ = import_model(GPT2, cache, out=tmp_path / "again")
+    assert again.checkpoint.weights_checksum() == run.checkpoint.weights_checksum()
+
+
+@pytest.mark.parametrize(
+    ("layers", "heads", "width", "parameters"),
+    [
+        (12, 12, 768, 124_439_808),
+        (24, 16, 1024, 354_823_168),
+        (36, 20, 1280, 774_030_080),
+        (48, 25, 1600, 1_557_611_200),
+    ],
+)
+def test_all_four_published_sizes(layers: int, heads: int, width: int, parameters: int) -> None:
+    values = ForeignConfig(
+        {"model_type": "gpt2", "n_layer": layers, "n_head": heads, "n_embd": width}
+    )
+    model = GPT2.read(values)
+    assert model is not None
+    assert not values.problems
+    layout = GPT2.layout(model.config, model.vocab_size)
+    shapes = [shape for entry in layout.entries for shape in entry.shapes]
+    assert sum(math.prod(shape) for shape in shapes) == parameters
+    stored = {
+        f"transformer.{name}": StoredTensor(Path("a"), "F32", shape)
+        for entry in layout.entries
+        for name, shape in zip(entry.theirs, entry.shapes, strict=True)
+    }
+    assert not match(layout, stored).problems
+    known = published_config(stored)
+    assert known is not None
+    assert GPT2.read(ForeignConfig(known)) == model
 
 
 def test_a_context_shorter_than_what_it_knows(

@@ -14,12 +14,9 @@ from hornbook.data.full_context import LinesAlone, RunningText
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import make_store, make_tokenizer, read_corpus
+from hornbook.runs.assembly import make_store, make_tokenizer, opening_id, read_corpus
 from hornbook.runs.config import RunConfig
 from hornbook.tokenizers import Tokenizer
-
-BY_LINE = ("left_padded", "slide_through", "full", "first_full")
-"""Strategies that put ``<s>`` before a line; the others have ``</s>`` there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +101,11 @@ def validation_windows(
         config.data.positions, last_offset=config.position_count - config.context_length
     )
     drawn = {"sample": sample, "seed": stream_seed(seed, "evaluation"), "positions": positions}
-    by_line = config.data.windows in BY_LINE
     return (
         LinesAlone(
             sequence,
             config.context_length,
-            before=tokenizer.start_id if by_line else tokenizer.end_id,
+            before=opening_id(config, tokenizer),
             pad=tokenizer.pad_id,
             **drawn,
         ),

@@ -62,9 +62,22 @@ class Sample:
 
 
 def generate(
-    model: LanguageModel, tokenizer: Tokenizer, prompt: str, config: SamplingConfig
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    config: SamplingConfig,
+    *,
+    opening: int | None = None,
 ) -> list[Sample]:
     """Draw ``config.samples`` texts that go on from ``prompt`` (which may be empty).
+
+    Args:
+        model: any language model.
+        tokenizer: its tokenizer.
+        prompt: the beginning.
+        config: the rules.
+        opening: the id that an empty prompt begins with, for what stood before a document's first
+            token in training; the tokenizer's start unless given.
 
     Raises:
         GenerationError: when a setting does not fit the model.
@@ -72,14 +85,19 @@ def generate(
     """
     texts = [""] * config.samples
     endings: list[Ending] = ["length"] * config.samples
-    for piece in stream(model, tokenizer, prompt, config):
+    for piece in stream(model, tokenizer, prompt, config, opening=opening):
         texts[piece.sample] += piece.text
         endings[piece.sample] = piece.ending or endings[piece.sample]
     return [Sample(prompt, text, ending) for text, ending in zip(texts, endings, strict=True)]
 
 
 def stream(
-    model: LanguageModel, tokenizer: Tokenizer, prompt: str, config: SamplingConfig
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    config: SamplingConfig,
+    *,
+    opening: int | None = None,
 ) -> Iterator[Piece]:
     """Like ``generate``, but gives each piece of text as soon as it is certain.
 
@@ -90,7 +108,8 @@ def stream(
             f"top_k={config.top_k} is larger than the vocabulary ({model.vocab_size} tokens); "
             "use a smaller one, or 0 to keep all."
         )
-    ids = tokenizer.encode(prompt, add_start=config.add_start) or [tokenizer.start_id]
+    first = tokenizer.start_id if opening is None else opening
+    ids = tokenizer.encode(prompt, add_start=config.add_start) or [first]
     return _stream_pieces(model, tokenizer, ids, config)
 
 

@@ -48,7 +48,14 @@ class GPT2Form(Form):
     sizes = frozenset(
         {"kind", "layers", "heads", "d_model", "d_ff", "position_count", "tied_head", "bias"}
         | {"kv_heads", "norm_gain", "norm_epsilon", "dropout", "attention_dropout"}
-        | {"vocab_multiple", "zero_init", "zero_init_head", "rotary_base", "rotary_fraction"}
+        | {
+            "vocab_multiple",
+            "zero_init",
+            "zero_init_head",
+            "bigram_buckets",
+            "rotary_base",
+            "rotary_fraction",
+        }
         | {"rotary_scaling", "rotary_scaling_factor", "rotary_trained_length"}
         | {"rotary_low_frequency", "rotary_high_frequency"}
     )

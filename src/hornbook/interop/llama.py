@@ -41,7 +41,7 @@ class LlamaForm(Form):
     sizes = frozenset(
         {"kind", "layers", "heads", "kv_heads", "d_model", "d_ff", "position_count", "tied_head"}
         | {"bias", "norm_gain", "norm_epsilon", "dropout", "attention_dropout", "vocab_multiple"}
-        | {"zero_init", "zero_init_head", "rotary_base", "rotary_scaling"}
+        | {"zero_init", "zero_init_head", "bigram_buckets", "rotary_base", "rotary_scaling"}
         | {"rotary_scaling_factor", "rotary_trained_length"}
         | {"rotary_low_frequency", "rotary_high_frequency"}
     )

@@ -111,13 +111,15 @@ def find_files(path: Path) -> tuple[Path, list[Path]]:
     """The folder and the weight files that a person means by ``path``.
 
     Args:
-        path: a folder, a safetensors file, or the index of several.
+        path: a folder, a safetensors file, or the index of several. A folder of the Hugging Face
+            cache (``models--NAME``) stands for the snapshot in it.
 
     Raises:
         InteropError: there is nothing of the kind; says what to do with what is there.
     """
     if path.is_dir():
-        return path, _files_in(path)
+        folder = snapshot_in(path) or path
+        return folder, _files_in(folder)
     if not path.is_file():
         raise InteropError(f"{path} cannot be imported", ["there is no such file or folder"])
     if path.name.endswith(_INDEX_ENDING):
@@ -153,6 +155,26 @@ def shards_of(index: Path) -> list[Path]:
     if not names:
         raise InteropError(f"{index} is damaged", ["it lists no files"])
     return [index.parent / name for name in names]
+
+
+def snapshot_in(folder: Path) -> Path | None:
+    """The snapshot that a folder of the Hugging Face cache holds: ``main``'s, or the only one.
+
+    Raises:
+        InteropError: it holds several, and none is that of ``main``.
+    """
+    if not (folder / "snapshots").is_dir() or (folder / CONFIG_FILE).exists():
+        return None
+    snapshots = sorted(place for place in (folder / "snapshots").iterdir() if place.is_dir())
+    if len(snapshots) == 1:
+        return snapshots[0]
+    main = folder / "refs" / "main"
+    wanted = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
+    for snapshot in snapshots:
+        if snapshot.name == wanted:
+            return snapshot
+    names = ", ".join(str(snapshot) for snapshot in snapshots) or "none"
+    raise InteropError(f"{folder} cannot be imported", [f"name one of its snapshots: {names}"])
 
 
 def _files_in(folder: Path) -> list[Path]:

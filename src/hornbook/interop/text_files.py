@@ -103,11 +103,14 @@ def open_tokenizer(given: str, *, listener: Listener = SILENT) -> FoundTokenizer
     document = json_object(content, str(path))
     if "schema_version" in document:
         return FoundTokenizer(Tokenizer.load(path), False, str(path))
-    start, rest = without_start(document)
-    if start is None:
+    if "model" not in document:
         merges = path.with_name(MERGES_FILE) if path.name == VOCABULARY_FILE else None
         return FoundTokenizer(import_tokenizer(path, merges), False, str(path))
-    tokenizer = tokenizer_of_huggingface(json.dumps(rest).encode(), str(path))
+    start, rest = without_start(document)
+    content = json.dumps(with_possible_merges(rest)).encode()
+    tokenizer = tokenizer_of_huggingface(content, str(path))
+    if start is None:
+        return FoundTokenizer(tokenizer, False, str(path))
     if tokenizer.special_tokens.get(start) != tokenizer.start_id:
         first = tokenizer.decode([tokenizer.start_id])
         raise TokenizerError(
@@ -144,6 +147,49 @@ def without_start(document: Mapping[str, Any]) -> tuple[str | None, Mapping[str,
         }:
             return name, {**document, "post_processor": kept}
     return None, document
+
+
+def with_possible_merges(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out of a ``tokenizer.json`` the merges that cannot be, so that it can be read.
+
+    A file that was made out of tiktoken's, such as Llama 3's, lists for each token every two that
+    spell it, even those with a part that gets its own id only later. Text is merged in the order
+    of the ids, so such a part is not there when its turn comes; another of the listed merges is.
+    A token whose only merge is of that kind keeps it, and the file is refused where it is read.
+
+    >>> vocabulary = {"a": 0, "aa": 1, "aaaa": 2, "aaa": 3}
+    >>> merges = ["a a", "a aaa", "aa aa", "aaa a", "aa a"]
+    >>> read = with_possible_merges({"model": {"vocab": vocabulary, "merges": merges}})
+    >>> read["model"]["merges"]
+    ['a a', 'aa aa', 'aa a']
+    """
+    model = document.get("model")
+    match model:
+        case {"vocab": dict(vocabulary), "merges": list(merges)}:
+            pass
+        case _:
+            return document
+    kept, made = [], set()
+    for merge in merges:
+        match merge.split(" ") if isinstance(merge, str) else merge:
+            case [str(left), str(right)]:
+                made_id = vocabulary.get(left + right)
+            case _:
+                return document  # damaged: told where it is read
+        later = [part for part in (left, right) if _later(vocabulary.get(part), made_id)]
+        if not later:
+            kept.append(merge)
+            made.add(made_id)
+    lost = {vocabulary.get("".join(_parts(merge))) for merge in merges} - made
+    return document if lost else {**document, "model": {**model, "merges": kept}}
+
+
+def _parts(merge: Any) -> list[str]:
+    return merge.split(" ") if isinstance(merge, str) else merge
+
+
+def _later(part_id: Any, made_id: Any) -> bool:
+    return type(part_id) is int and type(made_id) is int and part_id > made_id
 
 
 def written_tokenizer(tokenizer: Tokenizer, *, adds_start: bool) -> bytes:

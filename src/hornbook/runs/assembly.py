@@ -257,6 +257,16 @@ def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
         )
 
 
+def opening_id(config: RunConfig, tokenizer: Tokenizer) -> int:
+    """The id that stands before a document's first token in training.
+
+    A line begins with the start token; in a stream and in packed rows a document stands behind
+    the end of another one.
+    """
+    by_line = config.data.windows not in {"stream", "packed"}
+    return tokenizer.start_id if by_line else tokenizer.end_id
+
+
 def make_optimizer(config: RunConfig, model: LanguageModel) -> torch.optim.Optimizer:
     """The optimizer over the model's weights; build it after the model is on its device."""
     plan = config.training

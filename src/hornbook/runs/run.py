@@ -18,7 +18,7 @@ import torch
 from hornbook.errors import ConfigError, Problem, RunError
 from hornbook.generation import Piece, Sample, SamplingConfig, generate, stream
 from hornbook.models import LanguageModel
-from hornbook.runs.assembly import make_model
+from hornbook.runs.assembly import make_model, opening_id
 from hornbook.runs.checkpoints import Checkpoint, list_checkpoints
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder, open_folder
@@ -125,11 +125,18 @@ class Run:
     def samples(self, prompt: str = "", **settings: Any) -> list[Sample]:
         """Like ``sample``, but ``samples`` of them (4 unless given), each with its own draws."""
         settings = {"samples": 4, **settings}
-        return generate(self.model, self.tokenizer, prompt, self.sampling(settings))
+        return generate(
+            self.model, self.tokenizer, prompt, self.sampling(settings), opening=self._opening()
+        )
 
     def stream(self, prompt: str = "", **settings: Any) -> Iterator[Piece]:
         """Like ``samples``, but give each piece of text as soon as it is certain."""
-        return stream(self.model, self.tokenizer, prompt, self.sampling(settings))
+        return stream(
+            self.model, self.tokenizer, prompt, self.sampling(settings), opening=self._opening()
+        )
+
+    def _opening(self) -> int:
+        return opening_id(self.config, self.tokenizer)
 
     def sampling(self, changes: dict[str, Any]) -> SamplingConfig:
         """The run's sampling settings with ``changes``; raises ``ConfigError``."""

@@ -31,7 +31,7 @@ from hornbook.listener import Listener
 from hornbook.models import BigramCounts, CarriedState, LanguageModel
 from hornbook.optimization import learning_rate_at, load_optimizer_tensors, optimizer_tensors
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_model, make_optimizer
+from hornbook.runs.assembly import Batches, make_model, make_optimizer, opening_id
 from hornbook.runs.checkpoints import (
     Checkpoint,
     TrainingState,
@@ -395,10 +395,12 @@ class TrainingLoop:
 
     def _sample(self) -> None:
         settings = self.config.sampling.model_copy(update={"samples": 1})
+        opening = opening_id(self.config, self.tokenizer)
+        prompt = self.plan.sample_prompt
         with self.spread.whole_weights():
             if not self.ranks.is_first:
                 return
-            sample = generate(self.model, self.tokenizer, self.plan.sample_prompt, settings)[0]
+            sample = generate(self.model, self.tokenizer, prompt, settings, opening=opening)[0]
         self.model.train()
         self.record.sampled(self.state.step, sample)
 
