@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import hornbook
 from hornbook.cli.app import main
-from hornbook.errors import ConfigError, HornbookError, ToldElsewhere
+from hornbook.errors import ConfigError, ToldElsewhere
 from hornbook.launch import launch_of
 from hornbook.listener import Listener
 from hornbook.training.step import TrainingStep
@@ -35,7 +37,7 @@ CURVES: dict[str, dict[str, Any]] = {
 """Runs that two ranks train and one process as well."""
 STOPPED_AFTER = 5
 KILLED_IN_CALL = [7, 6]
-"""The step in which rank 1 dies, counted in each start of the job: from step 0, then from step 4."""
+"""In which of its steps rank 1 dies, for each start of the job: the second begins at step 4."""
 
 
 class StopAfter(Listener):
@@ -51,7 +53,7 @@ class StopAfter(Listener):
 
 def stop(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
     """Train until rank 0 has a signal; all ranks end after that step."""
-    try:
+    with pytest.raises(hornbook.Interrupted) as stopped:
         hornbook.train(
             corpus,
             preset="tiny",
@@ -59,11 +61,8 @@ def stop(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
             overrides=settings,
             listener=StopAfter(STOPPED_AFTER),
         )
-    except hornbook.Interrupted as stopped:
-        assert stopped.outcome.step == STOPPED_AFTER
-        assert stopped.outcome.signal == signal.SIGTERM
-    else:
-        raise AssertionError("nothing stopped this rank")
+    outcome = stopped.value.outcome
+    assert (outcome.step, outcome.signal) == (STOPPED_AFTER, signal.SIGTERM)
 
 
 def compare(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
@@ -80,16 +79,11 @@ def compare(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
     run = hornbook.resume(folder / "one-left")
     assert run.path.name == "one-left"
     assert hornbook.resume(folder / "one-left").path == run.path  # finished: nothing to do
-    refused: HornbookError | None = None
-    try:
+    words = "batch_size=3: does not divide over 2 ranks; use 2 or 4" if first else "another rank"
+    with pytest.raises(ConfigError if first else ToldElsewhere, match=words):
         hornbook.train(
             corpus, out=folder / "refused", overrides={**settings, "training.batch_size": 3}
         )
-    except (ConfigError, ToldElsewhere) as error:
-        refused = error
-    assert type(refused) is (ConfigError if first else ToldElsewhere)
-    if first:
-        assert "training.batch_size=3: does not divide over 2 ranks; use 2 or 4" in str(refused)
 
 
 def die(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
@@ -99,14 +93,14 @@ def die(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
         call, count = TrainingStep.__call__, 0
         last = KILLED_IN_CALL[int(os.environ["TORCHELASTIC_RESTART_COUNT"])]
 
-        def counted(step: TrainingStep, *arguments: Any, **more: Any) -> Any:
+        def counted(self: TrainingStep, *arguments: Any, **more: Any) -> Any:
             nonlocal count
             count += 1
             if count == last:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return call(step, *arguments, **more)
+            return call(self, *arguments, **more)
 
-        TrainingStep.__call__ = counted
+        TrainingStep.__call__ = counted  # pyright: ignore[reportAttributeAccessIssue]
     words = [f"{key}={value}" for key, value in settings.items()]
     main(["train", str(corpus), "--preset", "tiny", *words])
 
