@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from hornbook.models import TransformerConfig, build_model, transformer
+from hornbook.models.attention import causal_attention
 from hornbook.models.attention_paths import AttentionPath, attention_path, masked_attention
 from hornbook.models.block_attention import block_attention
 from hornbook.models.document_layout import DocumentLayout
@@ -107,7 +108,8 @@ def attention_alone(segments: torch.Tensor, way: AttentionPath) -> Callable[[], 
         attend = block_attention(segments)
     elif way == "documents":
         layout = DocumentLayout.of(segments)
-        attend, rows, time_steps = layout.attend, 1, len(layout.sources)
+        attend = layout.within_documents(causal_attention)
+        rows, time_steps = 1, len(layout.sources)
     shape = (rows, 4, time_steps, 32)
     query, key, value = (
         torch.randn(shape, device=segments.device, requires_grad=True) for _ in range(3)

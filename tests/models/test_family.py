@@ -27,7 +27,7 @@ from hornbook.runs.checkpoints import load_weights, model_tensors
 from hornbook.targets import PADDING_SEGMENT
 
 VOCAB, CONTEXT = 29, 12
-COMBINATIONS = 40
+COMBINATIONS, SEED = 40, 9
 
 BOTH = (False, True)
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -37,6 +37,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "norm_gain": BOTH,
     "feedforward": get_args(FeedForwardKind),
     "kv_heads": (0, 2, 1),
+    "attention": ("multihead", "mla"),
+    "window": (0, 2, 5),
+    "qk_norm": BOTH,
+    "attention_scale": (1.0, 1.5),
+    "attention_softcap": (0.0, 2.0),
     "d_ff": (0, 20),
     "tied_head": BOTH,
     "embedding_scale": BOTH,
@@ -71,13 +76,18 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
 def _draw(draw: random.Random) -> TransformerConfig:
     values = {name: draw.choice(options) for name, options in CHOICES.items()}
     values |= draw.choice(FURTHER.get(values["positions"], [{}]))
+    if values["attention"] == "mla":
+        values |= {"kv_heads": 0, "value_embeddings": False}
+        values |= {"kv_latent": draw.choice([0, 10]), "q_latent": draw.choice([0, 12])}
+    if values["window"]:
+        values["window_layers"] = draw.choice(["all", "alternate", "0,2"])
     if values["bigram_features"]:
         values["bigram_buckets"] = draw.choice([0, 50])
     return TransformerConfig.model_validate(values | {"layers": 3, "heads": 4, "d_model": 32})
 
 
 def _combinations() -> list[TransformerConfig]:
-    draw, found = random.Random(5), []
+    draw, found = random.Random(SEED), []
     while len(found) < COMBINATIONS:
         config = _draw(draw)
         if not list(config.conflicts()):
@@ -131,11 +141,12 @@ def _trained(number: int) -> Transformer:
 def test_the_draw_reaches_every_choice() -> None:
     drawn = [config.model_dump() for config in FORMS]
     for name, options in CHOICES.items():
-        refused = {"alibi"}  # until attention knows it
-        assert {values[name] for values in drawn} >= set(options) - refused, name
+        assert {values[name] for values in drawn} >= set(options), name
     kinds = {values["rotary_scaling"] for values in drawn}
     assert kinds == {"none", "linear", "ntk", "llama3"}
-    assert {values["rotary_fraction"] for values in drawn} >= {0.5, 1.0}
+    assert {values["rotary_fraction"] for values in drawn} >= {0.0, 0.5}
+    assert {values["window_layers"] for values in drawn} == {"all", "alternate", "0,2"}
+    assert {values["q_latent"] for values in drawn} == {0, 12}
 
 
 @forms
@@ -191,9 +202,11 @@ def test_no_token_sees_the_future(config: TransformerConfig) -> None:
         hook.remove()
     logits[0, 6].square().sum().backward()
     assert len(looked_up) == len(tables)
+    # Values of the last layer are only seen within its window.
+    reach = min((window for window in config.windows if window), default=7)
     for vectors in looked_up:
         influence = vectors.grad[0].abs().sum(dim=1)
-        assert (influence[:7] > 0).all()
+        assert (influence[max(0, 7 - reach) : 7] > 0).all()
         assert (influence[7:] == 0).all()
 
 

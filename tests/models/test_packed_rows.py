@@ -59,7 +59,12 @@ GPT2 = TransformerConfig(
     feedforward="gelu",
     bias=True,
 )
-TRANSFORMERS = [MODERN, GPT2]
+NEAR = MODERN.model_copy(
+    update={"window": 4, "window_layers": "alternate", "qk_norm": True, "attention_softcap": 3.0}
+)
+FADING = TransformerConfig(layers=2, heads=4, d_model=32, positions="alibi", window=6)
+LATENT = TransformerConfig(layers=2, heads=2, d_model=32, position_count=40, attention="mla")
+TRANSFORMERS = [MODERN, GPT2, NEAR, FADING, LATENT]
 OTHERS: list[ModelConfig] = [
     RNNConfig(d_model=16),
     GRUConfig(d_model=16),

@@ -27,6 +27,8 @@ PLAIN_EVERY = 5.0
 """Where there is no terminal, progress gives one line in this time [seconds]."""
 LIVE_EVERY = 0.2
 """On a terminal, what is shown is refreshed in this time [seconds]."""
+WORTH_SAYING = 0.01
+"""Time of training spent waiting for data that is shown, as a share."""
 _REMEMBERED = 64
 """Steps over which the speed of training is averaged."""
 
@@ -70,6 +72,7 @@ class ScreenListener(Listener):
 
     def measured(self, measurement: Mapping[str, Any]) -> None:
         """Show a measurement on the validation side; the others are in the training line."""
+        self._pace.look(measurement)
         if "validation_loss" in measurement:
             self._line(measurement_text(measurement), style="bold")
 
@@ -114,12 +117,19 @@ class Pace:
         self._marks: deque[tuple[float, int, int]] = deque(maxlen=_REMEMBERED)
         self._tokens = 0
         self._loss = float("nan")
+        self._waiting: float | None = None
+        self._utilisation: float | None = None
 
     def add(self, moment: float, step: int, loss: float, tokens: int) -> None:
         """Take in that ``step`` ended at ``moment`` [seconds]."""
         self._tokens += tokens
         self._loss = loss
         self._marks.append((moment, step, self._tokens))
+
+    def look(self, measurement: Mapping[str, Any]) -> None:
+        """Take in what a line of metrics says of the device."""
+        self._waiting = measurement.get("waiting_for_data")
+        self._utilisation = measurement.get("flops_utilisation")
 
     def describe(self) -> str:
         """The training line.
@@ -128,6 +138,9 @@ class Pace:
         >>> pace.add(0.0, 1, 3.0, 500); pace.add(2.0, 2, 2.5, 500)
         >>> pace.describe()
         'step 2 of 10, loss 2.500, 250 tokens/s, 0:16 left'
+        >>> pace.look({"waiting_for_data": 0.12, "flops_utilisation": 0.41})
+        >>> pace.describe()
+        'step 2 of 10, loss 2.500, 250 tokens/s, 41 % of peak, 12 % waiting for data, 0:16 left'
         """
         began, first, before = self._marks[0]
         now, step, tokens = self._marks[-1]
@@ -135,6 +148,10 @@ class Pace:
         words = [f"step {step:,}{of}", f"loss {self._loss:.3f}"]
         if step > first and now > began:
             words.append(f"{(tokens - before) / (now - began):,.0f} tokens/s")
+            if self._utilisation is not None:
+                words.append(f"{100 * self._utilisation:.0f} % of peak")
+            if self._waiting is not None and self._waiting >= WORTH_SAYING:
+                words.append(f"{100 * self._waiting:.0f} % waiting for data")
             if self.steps:
                 left = (self.steps - step) * (now - began) / (step - first)
                 words.append(f"{duration(left)} left")

@@ -43,6 +43,8 @@ class History:
             the last line alone.
         tokens_seen: real targets trained on.
         seconds: time spent in training steps, over all sessions.
+        last: the last line of metrics.
+        notes: what a person should look at, oldest first.
     """
 
     training: tuple[Point, ...]
@@ -53,6 +55,8 @@ class History:
     evaluations: tuple[Mapping[str, Any], ...]
     tokens_seen: int
     seconds: float
+    last: Mapping[str, Any]
+    notes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def curve(self) -> tuple[Point, ...]:
@@ -78,12 +82,17 @@ class History:
 
 
 def read_history(run: Run) -> History:
-    """Read ``metrics.jsonl`` and ``samples.jsonl`` of a run; either may be missing."""
-    return history(run.metrics(), list(run.folder.samples.entries()))
+    """Read the journals of a run; each may be missing."""
+    samples, notes = (list(j.entries()) for j in (run.folder.samples, run.folder.notes))
+    return history(run.metrics(), samples, notes)
 
 
-def history(metrics: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]]) -> History:
-    """Put the lines of the two journals together; what is no number or no text is left out."""
+def history(
+    metrics: Sequence[Mapping[str, Any]],
+    samples: Sequence[Mapping[str, Any]],
+    notes: Sequence[Mapping[str, Any]] = (),
+) -> History:
+    """Put the lines of the journals together; what is no number or no text is left out."""
     metrics = [entry for entry in metrics if isinstance(entry.get("step"), int)]
     validation = _points(metrics, "validation_loss")
     best = min(validation, key=lambda point: point.loss, default=None)
@@ -103,6 +112,8 @@ def history(metrics: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str,
         evaluations=tuple(evaluations or metrics[-1:]),
         tokens_seen=int(_number(last, "tokens_seen") or 0),
         seconds=_number(last, "seconds") or 0.0,
+        last=last,
+        notes=tuple(notes),
     )
 
 

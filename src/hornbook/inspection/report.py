@@ -14,6 +14,7 @@ from hornbook.durable import write_durably
 from hornbook.errors import HornbookError, RunError
 from hornbook.inspection.history import History, parameter_count, read_history, vocabulary
 from hornbook.inspection.page import Markup, element, facts, joined, page, table
+from hornbook.inspection.training_facts import notes_table, training_facts
 from hornbook.runs.checkpoints import Checkpoint
 from hornbook.runs.config import RunConfig
 from hornbook.runs.manifest import Session
@@ -68,6 +69,7 @@ def _sections(run: Run) -> Iterator[Markup]:
         yield element("figure", Markup(loss_curve_svg(run, story)))
     yield facts(_facts(run, story))
     yield from _measurements(story)
+    yield from _notes(story)
     yield from _samples(story)
     yield from _settings(run)
     yield from _checkpoints(run, story)
@@ -110,6 +112,7 @@ def _facts(run: Run, story: History) -> Iterator[tuple[str, object]]:
         yield "tokens seen", f"{story.tokens_seen:,}"
     if story.seconds:
         yield "time in training steps", duration(story.seconds)
+    yield from training_facts(story.last)
     yield "preset", run.manifest.preset or "none"
     yield "begun", run.manifest.created
     imported = run.manifest.imported_from
@@ -166,6 +169,19 @@ def _measured(entry: Mapping[str, Any], key: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _NOTHING
     return format(value, _DIGITS.get(key, ",d" if isinstance(value, int) else ".3f"))
+
+
+def _notes(story: History) -> Iterator[Markup]:
+    headers, rows = notes_table(story.notes)
+    if rows:
+        yield element("h2", "Notes")
+        yield element(
+            "p",
+            "Steps to look at; notes.jsonl says more of each. Documents are numbered from 0, as "
+            "they stand on the training side.",
+            kind="muted",
+        )
+        yield table(headers, rows, numbers=["step", "loss", "usual"])
 
 
 def _samples(story: History) -> Iterator[Markup]:

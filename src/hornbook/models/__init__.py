@@ -3,11 +3,12 @@
 Read in this order: ``base`` (the contract and the idea of a state), ``bigram`` and
 ``bigram_counts`` (the two smallest language models there are), ``recurrent`` (plain RNN, GRU
 and LSTM), then the transformer's parts as data meets them: ``linear``, ``embeddings``,
-``positions`` and ``rotary``, ``norms``, ``previous_token``, ``attention`` with its ``kv_cache``,
-``feedforward``, ``input_skip``, ``block``, ``head``, and ``transformer``, which puts them
-together after ``transformer_config`` and begins with the weights of ``initialisation``. Which
-token may see which is told in ``masks``; that it costs no more than it must, in
-``attention_paths``, ``document_layout`` (CPU) and ``block_attention`` (CUDA).
+``positions`` and ``rotary``, ``norms``, ``previous_token``, ``attention`` or ``latent_attention``
+with their ``kv_cache``, ``feedforward``, ``input_skip``, ``block``, ``head``, and ``transformer``,
+which puts them together after ``transformer_config`` and begins with the weights of
+``initialisation``. Which token sees which, and how well, is told in ``masks``, ``alibi``,
+``soft_cap`` and ``sight``; that it costs no more than it must, in ``attention_paths``,
+``document_layout`` (CPU) and ``block_attention`` (CUDA).
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.
@@ -24,7 +25,7 @@ from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
 from hornbook.models.block import Block
 from hornbook.models.embeddings import Embedding
 from hornbook.models.feedforward import SwiGLU
-from hornbook.models.kv_cache import KVCache
+from hornbook.models.kv_cache import KVCache, LatentCache
 from hornbook.models.linear import Linear
 from hornbook.models.norms import RMSNorm
 from hornbook.models.recurrent import (
@@ -89,6 +90,7 @@ __all__ = [
     "KVCache",
     "LSTMConfig",
     "LanguageModel",
+    "LatentCache",
     "Linear",
     "ModelConfig",
     "RMSNorm",

@@ -4,8 +4,8 @@ Scaled dot-product attention with several heads (Vaswani et al., 2017), run by P
 fused kernel. With fewer heads for keys and values than for queries (``kv_heads``), groups of
 query heads share one (Ainslie et al., 2023, "GQA"), and the cache shrinks by that factor.
 
-Which token may see which is not decided here: that is the same in all layers, so ``attend``
-comes from outside, made once a batch (``attention_paths``).
+Which token may see which is not decided here: that is the same in many layers, so ``attend``
+comes from outside, made once a batch (``sight``).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hornbook.models.kv_cache import KVCache
+from hornbook.models.kv_cache import KVCache, TokenCache
 from hornbook.models.linear import Linear
+from hornbook.models.norms import EPSILON, RMSNorm
 from hornbook.models.rotary import Rotation, rotate
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -51,6 +52,11 @@ class Attention(nn.Module):
         bias: whether the matrices add a learned vector.
         dropout: share of outputs zeroed in training.
         attention_dropout: share of attention weights zeroed in training.
+        qk_norm: whether queries and keys get an RMSNorm, each head by itself and before they are
+            rotated (Henry et al., 2020; Dehghani et al., 2023).
+        norm_gain: whether these norms have learned gains.
+        norm_epsilon: what they add to the mean square.
+        scale: what scores are multiplied by, beside the usual 1 / sqrt(head size).
 
     Attributes:
         qkv: [d_model] to [(heads + 2 × kv_heads) × head_size]: queries, keys, values.
@@ -72,13 +78,22 @@ class Attention(nn.Module):
         bias: bool = False,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
+        qk_norm: bool = False,
+        norm_gain: bool = True,
+        norm_epsilon: float = EPSILON,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.heads, self.kv_heads = heads, kv_heads
+        self.heads, self.kv_heads, self.scale = heads, kv_heads, scale
         self.head_size = d_model // heads
         self.attention_dropout = attention_dropout
         # One joint matrix, in the order query, key, value: a single product is faster.
         self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.head_size, bias=bias)
+        self.query_norm = self.key_norm = None
+        if qk_norm:
+            self.query_norm, self.key_norm = (
+                RMSNorm(self.head_size, epsilon=norm_epsilon, gain=norm_gain) for _ in range(2)
+            )
         self.output = Linear(d_model, d_model, bias=bias)
         self.output_dropout = nn.Dropout(dropout)
 
@@ -88,7 +103,7 @@ class Attention(nn.Module):
         *,
         rotation: Rotation | None = None,
         attend: Attend = causal_attention,
-        cache: KVCache | None = None,
+        cache: TokenCache | None = None,
         layer: int = 0,
         values: torch.Tensor | None = None,
     ) -> torch.Tensor:
@@ -113,9 +128,14 @@ class Attention(nn.Module):
         )
         if values is not None:
             value = value + values.view(batch, time, -1, self.head_size).transpose(1, 2)
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if self.scale != 1:
+            query = query * self.scale
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
         if cache is not None:
+            assert isinstance(cache, KVCache)
             key, value = cache.extend(layer, key, value)
         attended = attend(query, key, value, self.attention_dropout if self.training else 0.0)
         joined = attended.transpose(1, 2).reshape(batch, time, d_model)

@@ -2,7 +2,7 @@
 
 All give the same result, within rounding; they differ in what they compute for nothing.
 
-    causal      nothing but the order counts: one document a row
+    causal      nothing but the order and the distance count: one document a row
     masked      a dense mask of [time, time], made once a batch: works everywhere, and every
                 other way is measured against it
     documents   on a CPU, for long or padded rows: documents beside each other instead of
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from hornbook.models.attention import Attend
+from hornbook.models.soft_cap import capped_attention
 
 AttentionPath = Literal["causal", "masked", "documents", "blocks"]
 """The ways; see the module's text."""
@@ -40,6 +41,9 @@ MOSTLY_FILLED = 0.9
 SHORTEST_BLOCKED_ROW = 1024
 """Rows below it are as quick with a dense mask on a CUDA device [tokens]."""
 
+SHORTEST_CAPPED_ROW = 256
+"""Rows below it are as quick with a matrix of capped scores on a CUDA device [tokens]."""
+
 BLOCKED_HEAD_SIZES = (16, 32, 64, 128, 256)
 """The sizes of a head that FlexAttention's kernels are made for."""
 
@@ -53,8 +57,12 @@ def attention_path(
     filled: float = 1.0,
     attention_dropout: float = 0.0,
     can_compile: bool = True,
+    cached: bool = False,
+    window: int = 0,
+    biased: bool = False,
+    capped: bool = False,
 ) -> AttentionPath:
-    """Choose the way for rows without a cache.
+    """Choose the way for a batch.
 
     Args:
         device: the type of the device: cpu, cuda, mps.
@@ -64,6 +72,10 @@ def attention_path(
         filled: tokens to compute without padding, for each place of the rows; only read on a CPU.
         attention_dropout: share of attention weights that is zeroed, 0 where nothing is.
         can_compile: whether kernels can be made for a CUDA device.
+        cached: whether the tokens come behind others of a cache, and are few or of any number.
+        window: how many of the last tokens some layers see, 0 where all see all.
+        biased: whether scores fall with distance (ALiBi).
+        capped: whether scores are capped.
 
     >>> attention_path(device="cpu", segmented=True, time=512, head_size=32)
     'documents'
@@ -71,17 +83,22 @@ def attention_path(
     'blocks'
     >>> attention_path(device="cuda", segmented=True, time=512, head_size=64)
     'masked'
+    >>> attention_path(device="cuda", segmented=False, time=2048, head_size=64, window=512)
+    'blocks'
     """
-    if not segmented:
+    if cached:
         return "causal"
-    if device == "cpu":
+    if device == "cpu" and segmented:
         padded = time >= SHORTEST_PADDED_ROW and 0 < filled < MOSTLY_FILLED
         long = time >= SHORTEST_DOCUMENT_ROW and filled > 0
         return "documents" if padded or long else "masked"
-    long_row = time >= SHORTEST_BLOCKED_ROW and head_size in BLOCKED_HEAD_SIZES
-    if device == "cuda" and can_compile and long_row and not attention_dropout:
+    blocked = can_compile and head_size in BLOCKED_HEAD_SIZES and not attention_dropout
+    shortest = SHORTEST_CAPPED_ROW if capped else SHORTEST_BLOCKED_ROW
+    # Plain rows in order need no mask, and the fused kernel is the quickest there is for them.
+    needs_more = segmented or 0 < window < time or biased or capped
+    if device == "cuda" and blocked and needs_more and time >= shortest:
         return "blocks"
-    return "masked"
+    return "masked" if segmented else "causal"
 
 
 def can_compile() -> bool:
@@ -89,18 +106,29 @@ def can_compile() -> bool:
     return find_spec("triton") is not None
 
 
-def masked_attention(mask: torch.Tensor) -> Attend:
-    """Attention under a mask: bool, True where a query (row) may see a key (column), that can
-    be broadcast to [batch, heads, time, keys]."""
+def masked_attention(mask: torch.Tensor | None, cap: float = 0.0) -> Attend:
+    """Attention under a mask.
+
+    Args:
+        mask: bool, True where a query (row) may see a key (column), or what is added to scores;
+            can be broadcast to [batch, heads, time, keys]. Where there are fewer queries or
+            keys than rows or columns, it is for the last ones. ``None`` lets all see all.
+        cap: what no score reaches (``soft_cap``); 0 for none.
+    """
 
     def attend(
         query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
     ) -> torch.Tensor:
+        seen = None if mask is None else mask[..., -query.shape[2] :, -key.shape[2] :]
+        if cap:
+            return capped_attention(query, key, value, seen, cap=cap, dropout=dropout)
+        if seen is not None and seen.dtype != torch.bool:
+            seen = seen.to(query.dtype)
         return F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=mask,
+            attn_mask=seen,
             dropout_p=dropout,
             enable_gqa=query.shape[1] != key.shape[1],
         )

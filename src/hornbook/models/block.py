@@ -8,13 +8,16 @@ where the norm may stand elsewhere (``norms``) and the shift be left out (``prev
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import nn
 
 from hornbook.models.attention import Attend, Attention, causal_attention
 from hornbook.models.feedforward import FeedForward
 from hornbook.models.input_skip import InputSkip
-from hornbook.models.kv_cache import KVCache
+from hornbook.models.kv_cache import TokenCache
+from hornbook.models.latent_attention import LatentAttention
 from hornbook.models.norms import build_norm
 from hornbook.models.previous_token import TokenBefore, TokenShift
 from hornbook.models.rotary import Rotation
@@ -45,14 +48,7 @@ class Block(nn.Module):
         self.input_skip = InputSkip() if c.input_skip else None
         self.attention_norm = norm(before or both)
         self.attention_shift = TokenShift(c.d_model) if c.token_shift else None
-        self.attention = Attention(
-            c.d_model,
-            c.heads,
-            c.kv_head_count,
-            bias=c.bias,
-            dropout=c.dropout,
-            attention_dropout=c.attention_dropout,
-        )
+        self.attention = _attention(c)
         self.attention_output_norm = norm(both)
         self.attention_sum_norm = norm(after)
         self.feedforward_norm = norm(before or both)
@@ -69,7 +65,7 @@ class Block(nn.Module):
         *,
         rotation: Rotation | None = None,
         attend: Attend = causal_attention,
-        cache: KVCache | None = None,
+        cache: TokenCache | None = None,
         before: TokenBefore | None = None,
         embedded: torch.Tensor | None = None,
         values: torch.Tensor | None = None,
@@ -123,3 +119,38 @@ def build_block_norm(config: TransformerConfig) -> nn.Module:
         gain=config.norm_gain,
         epsilon=config.norm_epsilon,
     )
+
+
+def _attention(config: TransformerConfig) -> Attention | LatentAttention:
+    c = config
+    choices: _Choices = {
+        "bias": c.bias,
+        "dropout": c.dropout,
+        "attention_dropout": c.attention_dropout,
+        "qk_norm": c.qk_norm,
+        "norm_gain": c.norm_gain,
+        "norm_epsilon": c.norm_epsilon,
+        "scale": c.attention_scale,
+    }
+    if c.attention == "multihead":
+        return Attention(c.d_model, c.heads, c.kv_head_count, **choices)
+    return LatentAttention(
+        c.d_model,
+        c.heads,
+        kv_latent=c.kv_latent_size,
+        q_latent=c.q_latent,
+        rotary=c.rotated,
+        **choices,
+    )
+
+
+class _Choices(TypedDict):
+    """What both kinds of attention know."""
+
+    bias: bool
+    dropout: float
+    attention_dropout: float
+    qk_norm: bool
+    norm_gain: bool
+    norm_epsilon: float
+    scale: float

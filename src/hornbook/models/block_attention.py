@@ -10,8 +10,10 @@ segments at the borders of the blocks alone, since documents follow each other i
                                                          .  .  #  .      . never computed
                                                          .  .  @  #
 
-So no mask of [time, time] is ever made. The kernel is compiled once for a shape of batch; what
-changes from batch to batch are numbers in tensors of a fixed shape.
+With a window, blocks that lie too far back fall away too. So no mask of [time, time] is ever
+made, and scores that fall with distance or are capped are changed as they arise. The kernel is
+compiled once for a shape of batch; what changes from batch to batch are numbers in tensors of a
+fixed shape.
 """
 
 from __future__ import annotations
@@ -29,12 +31,25 @@ BLOCK = 128
 """Tokens on each side of a block: FlexAttention's own default."""
 
 
-def block_attention(segments: torch.Tensor) -> Attend:
+def block_attention(
+    segments: torch.Tensor,
+    *,
+    window: int = 0,
+    slopes: torch.Tensor | None = None,
+    cap: float = 0.0,
+) -> Attend:
     """Attention within the documents of ``segments`` ([batch, time] ``int64``).
 
     Without dropout of attention weights, which FlexAttention does not know.
+
+    Args:
+        segments: the number of each token's document in its row.
+        window: how many of the last tokens each one sees, itself counted in; 0 for all.
+        slopes: [heads] ``float32``, by how much a score falls a token of distance (``alibi``).
+        cap: what no score reaches (``soft_cap``); 0 for none.
     """
-    block_mask = sawtooth_blocks(segments)
+    block_mask = sawtooth_blocks(segments, window)
+    score = _score(slopes, cap)
 
     def attend(
         query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
@@ -42,14 +57,18 @@ def block_attention(segments: torch.Tensor) -> Attend:
         assert not dropout, "attention_path chooses another way where weights are dropped"
         grouped = query.shape[1] != key.shape[1]
         return _kernel(query.device.type)(
-            query, key, value, block_mask=block_mask, enable_gqa=grouped
+            query, key, value, score_mod=score, block_mask=block_mask, enable_gqa=grouped
         )
 
     return attend
 
 
-def sawtooth_blocks(segments: torch.Tensor) -> BlockMask:
-    """The mask of ``masks.sawtooth`` in blocks, from ``segments`` ([batch, time] ``int64``).
+def sawtooth_blocks(segments: torch.Tensor, window: int = 0) -> BlockMask:
+    """The mask of ``masks.sawtooth``, and of ``masks.band``, in blocks.
+
+    Args:
+        segments: [batch, time] ``int64``, the number of each token's document in its row.
+        window: how many of the last tokens each one sees; 0 for all.
 
     >>> blocks = sawtooth_blocks(torch.tensor([[0] * 300 + [1] * 84]))
     >>> blocks.kv_num_blocks.tolist(), blocks.full_kv_num_blocks.tolist()
@@ -67,12 +86,17 @@ def sawtooth_blocks(segments: torch.Tensor) -> BlockMask:
     # last one is full only if it is whole, as FlexAttention counts it.
     whole = edges + BLOCK <= time
     full = seen & (first[:, None, :] == last[:, :, None]) & whole[:, None]
+    if window:
+        apart = edges[:, None] - edges[None, :]
+        seen = seen & (apart - (BLOCK - 1) < window)
+        full = full & (apart + (BLOCK - 1) < window)
     mixed = (seen & ~full) | torch.eye(count, dtype=torch.bool, device=segments.device)
 
     def may_see(
         batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
     ) -> torch.Tensor:
-        return (query >= key) & (documents[batch, query] == documents[batch, key])
+        together = (query >= key) & (documents[batch, query] == documents[batch, key])
+        return together & (query - key < window) if window else together
 
     return BlockMask.from_kv_blocks(
         *_in_order(mixed),
@@ -81,6 +105,26 @@ def sawtooth_blocks(segments: torch.Tensor) -> BlockMask:
         mask_mod=may_see,
         seq_lengths=(time, time),
     )
+
+
+def _score(slopes: torch.Tensor | None, cap: float) -> Callable[..., torch.Tensor] | None:
+    """What becomes of a score, where anything does; FlexAttention asks for each one."""
+    if slopes is None and not cap:
+        return None
+
+    def changed(
+        score: torch.Tensor,
+        batch: torch.Tensor,
+        head: torch.Tensor,
+        query: torch.Tensor,
+        key: torch.Tensor,
+    ) -> torch.Tensor:
+        if cap:
+            score = cap * torch.tanh(score / cap)
+        # A document stands in one stretch of its row, so places in the row tell distances in it.
+        return score if slopes is None else score + slopes[head] * (key - query)
+
+    return changed
 
 
 def _numbered(segments: torch.Tensor) -> torch.Tensor:

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from hornbook.models.attention import Attend
 from hornbook.targets import PADDING_SEGMENT
 
 SHORTEST_SHARE = 0.85
@@ -97,23 +97,28 @@ class DocumentLayout:
         found = features[0].index_select(0, self.slots)
         return rows.index_copy(0, self.places, found).view(batch, time, -1)
 
-    def attend(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
-    ) -> torch.Tensor:
-        """Causal attention within each document; see ``attention.Attend`` for the shapes."""
-        sizes = [documents * length for documents, length in self.rectangles]
-        # ``split``, since the gradient of a slice is as large as the whole.
-        parts = (heads[0].transpose(0, 1).split(sizes) for heads in (query, key, value))
-        attended = []
-        for rectangle, *heads in zip(self.rectangles, *parts, strict=True):
-            part = F.scaled_dot_product_attention(
-                *(head.unflatten(0, rectangle).transpose(1, 2) for head in heads),
-                dropout_p=dropout,
-                is_causal=True,
-                enable_gqa=query.shape[1] != key.shape[1],
-            )
-            attended.append(part.transpose(1, 2).flatten(0, 1))
-        return torch.cat(attended).transpose(0, 1)[None]
+    @property
+    def longest(self) -> int:
+        """Tokens in the longest document, 0 when there is none."""
+        return self.rectangles[0][1] if self.rectangles else 0
+
+    def within_documents(self, attend: Attend) -> Attend:
+        """Attention within each document, by a way that is right for rows of one document."""
+
+        def attend_apart(
+            query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
+        ) -> torch.Tensor:
+            sizes = [documents * length for documents, length in self.rectangles]
+            # ``split``, since the gradient of a slice is as large as the whole.
+            parts = (heads[0].transpose(0, 1).split(sizes) for heads in (query, key, value))
+            attended = []
+            for rectangle, *heads in zip(self.rectangles, *parts, strict=True):
+                laid_out = [head.unflatten(0, rectangle).transpose(1, 2) for head in heads]
+                part = attend(laid_out[0], laid_out[1], laid_out[2], dropout)
+                attended.append(part.transpose(1, 2).flatten(0, 1))
+            return torch.cat(attended).transpose(0, 1)[None]
+
+        return attend_apart
 
 
 def _rectangles(lengths: np.ndarray) -> tuple[tuple[int, int], ...]:

@@ -9,6 +9,8 @@ make a sawtooth                     .  .  .  #  .  .  .  .  .
  a column a key)                    .  .  .  .  .  #  #  .  .
                                     .  .  .  .  .  #  #  #  .
                                     .  .  .  .  .  #  #  #  #
+
+With a window it sees only the last few of them, itself counted in: a band along the diagonal.
 """
 
 from __future__ import annotations
@@ -30,3 +32,44 @@ def sawtooth(segments: torch.Tensor) -> torch.Tensor:
     [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
     """
     return (segments[..., :, None] == segments[..., None, :]).tril()
+
+
+def band(time: int, window: int = 0) -> torch.Tensor:
+    """What each token of a row may see of the ``window`` last ones, 0 for all.
+
+    Returns:
+        [time, time] bool, True where a query (row) may see a key (column).
+
+    >>> band(4, window=2).int().tolist()
+    [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+    """
+    before = torch.ones(time, time, dtype=torch.bool).tril()
+    return before.triu(1 - window) if window else before
+
+
+def layer_windows(window: int, pattern: str, layers: int) -> list[int]:
+    """For each layer, how many of the last tokens it sees; 0 means all.
+
+    Args:
+        window: how many, where a layer has a window; 0 for no windows at all.
+        pattern: ``all``, ``alternate`` (the first, the third, …), or the numbers of the layers
+            that have one, from 0, with commas between them.
+        layers: how many layers there are.
+
+    >>> layer_windows(64, "alternate", 4), layer_windows(64, "0,1,2", 4)
+    ([64, 0, 64, 0], [64, 64, 64, 0])
+    """
+    if pattern == "all":
+        return [window] * layers
+    chosen = range(0, layers, 2) if pattern == "alternate" else listed_layers(pattern)
+    return [window if layer in chosen else 0 for layer in range(layers)]
+
+
+def listed_layers(pattern: str) -> list[int]:
+    """The layers that ``pattern`` counts up; none for a word.
+
+    >>> listed_layers("0,2,3"), listed_layers("all")
+    ([0, 2, 3], [])
+    """
+    numbers = [part.strip() for part in pattern.split(",")]
+    return [int(number) for number in numbers] if numbers[0].isdigit() else []

@@ -20,25 +20,19 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hornbook.models.attention import Attend, causal_attention
-from hornbook.models.attention_paths import (
-    AttentionPath,
-    attention_path,
-    can_compile,
-    masked_attention,
-)
+from hornbook.models.attention import Attend
+from hornbook.models.attention_paths import AttentionPath, attention_path, can_compile
 from hornbook.models.base import LanguageModel, State
 from hornbook.models.block import Block, build_block_norm, shift_places
-from hornbook.models.block_attention import block_attention
 from hornbook.models.document_layout import DocumentLayout
 from hornbook.models.embeddings import BigramEmbedding, Embedding
 from hornbook.models.head import Head
 from hornbook.models.initialisation import WEIGHT_DEVIATION, initialise_transformer
-from hornbook.models.kv_cache import KVCache
-from hornbook.models.masks import sawtooth
+from hornbook.models.kv_cache import KVCache, LatentCache, TokenCache
 from hornbook.models.positions import sinusoidal_table
 from hornbook.models.previous_token import LastSeen, TokenBefore, TokenShift, document_starts
 from hornbook.models.rotary import Rotary
+from hornbook.models.sight import Sight
 from hornbook.models.transformer_config import TransformerConfig
 from hornbook.models.transformer_state import TransformerState
 
@@ -53,7 +47,6 @@ class Transformer(LanguageModel):
             ``config.position_count`` is more.
     """
 
-    allowed: torch.Tensor
     places: torch.Tensor
     waves: torch.Tensor | None
 
@@ -85,8 +78,12 @@ class Transformer(LanguageModel):
         )
         if c.tied_head:
             self.output_head.weight = self.token_embedding.weight
-        causal = torch.ones(context_length, context_length, dtype=torch.bool).tril()
-        self.register_buffer("allowed", causal, persistent=False)
+        self.sight = Sight(
+            context_length,
+            windows=c.windows,
+            alibi_heads=c.heads if c.positions == "alibi" else 0,
+            cap=c.attention_softcap,
+        )
         self.register_buffer("places", torch.arange(context_length), persistent=False)
 
     def hidden(
@@ -108,19 +105,21 @@ class Transformer(LanguageModel):
             starts = document_starts(segments)
         on_cpu = tokens.device.type == "cpu"
         layout = DocumentLayout.of(segments) if segments is not None and on_cpu else None
-        path = self._path(tokens, segments, layout)
+        path = self._path(tokens, segments, layout, cached=memory is not None)
+        if path == "blocks" and segments is None:
+            segments = torch.zeros_like(tokens)
+        attends = self.sight.attends(path, time=time, seen=seen, segments=segments, layout=layout)
         if path == "documents":
             assert layout is not None
             if positions is None:
                 positions = self.places[:time].expand_as(tokens)
             before = TokenBefore(None if starts is None else layout.lay_out(starts))
             laid_out = layout.lay_out(tokens), layout.lay_out(positions)
-            return layout.put_back(self._run(*laid_out, layout.attend, before)), None
-        attend = self._attend(path, seen, time, segments)
+            return layout.put_back(self._run(*laid_out, attends, before)), None
         before = TokenBefore(starts, None if memory is None else memory.last)
         if memory is None:
-            return self._run(tokens, positions, attend, before), None
-        x = self._run(tokens, positions, attend, before, memory.cache)
+            return self._run(tokens, positions, attends, before), None
+        x = self._run(tokens, positions, attends, before, memory.cache)
         memory.cache.advance(time)
         return x, memory
 
@@ -132,15 +131,7 @@ class Transformer(LanguageModel):
         """An empty cache with room for the whole context, and no last token."""
         c, device = self.config, device or self.device
         dtype = self.token_embedding.weight.dtype
-        cache = KVCache(
-            layers=c.layers,
-            batch_size=batch_size,
-            kv_heads=c.kv_head_count,
-            capacity=self.capacity,
-            head_size=c.head_size,
-            device=device,
-            dtype=dtype,
-        )
+        cache = self._empty_cache(batch_size, device, dtype)
         places = shift_places(c.layers) if c.token_shift else 0
         last = LastSeen(batch_size, places, c.d_model, device, dtype) if c.looks_back else None
         return TransformerState(cache, last)
@@ -159,7 +150,7 @@ class Transformer(LanguageModel):
                 c.head_size,
                 count,
                 base=c.rotary_base,
-                fraction=c.rotary_fraction,
+                fraction=c.rotary_share,
                 scaling=c.scaling,
             )
             if turned
@@ -172,7 +163,12 @@ class Transformer(LanguageModel):
         self.register_buffer("waves", waves, persistent=False)
 
     def _path(
-        self, tokens: torch.Tensor, segments: torch.Tensor | None, layout: DocumentLayout | None
+        self,
+        tokens: torch.Tensor,
+        segments: torch.Tensor | None,
+        layout: DocumentLayout | None,
+        *,
+        cached: bool,
     ) -> AttentionPath:
         """Which way a batch takes; see ``attention_paths``."""
         return attention_path(
@@ -183,34 +179,47 @@ class Transformer(LanguageModel):
             filled=1.0 if layout is None else layout.filled,
             attention_dropout=self.config.attention_dropout if self.training else 0.0,
             can_compile=can_compile(),
+            cached=cached,
+            window=max(self.sight.windows),
+            biased=self.sight.biased,
+            capped=self.sight.cap > 0,
         )
 
-    def _attend(
-        self, path: AttentionPath, seen: int, time: int, segments: torch.Tensor | None
-    ) -> Attend:
-        """What each token may see; made once, for all layers and heads."""
-        if segments is not None:
-            if path == "blocks":
-                return block_attention(segments)
-            return masked_attention(sawtooth(segments)[:, None])
-        if seen and time > 1:
-            return masked_attention(self.allowed[seen : seen + time, : seen + time])
-        return causal_attention
+    def _empty_cache(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> TokenCache:
+        c = self.config
+        if c.attention == "mla":
+            return LatentCache(
+                batch_size=batch_size,
+                capacity=self.capacity,
+                width=c.rotated + c.kv_latent_size,
+                device=device,
+                dtype=dtype,
+                windows=c.windows,
+            )
+        return KVCache(
+            batch_size=batch_size,
+            kv_heads=c.kv_head_count,
+            capacity=self.capacity,
+            head_size=c.head_size,
+            device=device,
+            dtype=dtype,
+            windows=c.windows,
+        )
 
     def _run(
         self,
         tokens: torch.Tensor,
         positions: torch.Tensor | None,
-        attend: Attend,
+        attends: list[Attend],
         before: TokenBefore,
-        cache: KVCache | None = None,
+        cache: TokenCache | None = None,
     ) -> torch.Tensor:
         """Embedding, all blocks and the last norm: [batch, time] to [batch, time, d_model]."""
         seen, time = cache.length if cache is not None else 0, tokens.shape[1]
         rotation = None if self.rotary is None else self.rotary.rotation(time, seen, positions)
         x = embedded = self._embed(tokens, positions, seen, before)
         values = {name: table(tokens) for name, table in self.value_embeddings.items()}
-        for layer, block in enumerate(self.blocks):
+        for layer, (block, attend) in enumerate(zip(self.blocks, attends, strict=True)):
             x = block(
                 x,
                 rotation=rotation,

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from hornbook.errors import Problem
 from hornbook.models.feedforward import FeedForwardKind, default_d_ff
+from hornbook.models.masks import layer_windows, listed_layers
 from hornbook.models.norms import NormKind, NormPosition
 from hornbook.models.positions import PositionKind
 from hornbook.models.rotary import RotaryScaling, RotaryScalingKind, rotated_size
@@ -34,6 +35,36 @@ class TransformerConfig(Settings):
     kv_heads: int = Field(default=0, ge=0)
     """Heads for keys and values, a divisor of heads; 0 means as many as heads."""
 
+    attention: Literal["multihead", "mla"] = "multihead"
+    """Whether heads have keys and values of their own, shared as kv_heads says (multihead), or make
+    them from one short vector a token, the latent, which is all that the cache holds (mla)."""
+
+    kv_latent: int = Field(default=0, ge=0, le=1 << 16)
+    """For attention=mla: size of the latent; 0 means that of four heads, but at most half of
+    d_model [numbers]."""
+
+    q_latent: int = Field(default=0, ge=0, le=1 << 16)
+    """For attention=mla: size of a latent that queries are made from; 0 means they are made from
+    the token's vector [numbers]."""
+
+    window: int = Field(default=0, ge=0, le=1 << 24)
+    """How many of the last tokens a token sees, itself counted in, in the layers of window_layers;
+    0 means all [tokens]."""
+
+    window_layers: str = Field(default="all", pattern=r"^(all|alternate|\s*\d+(\s*,\s*\d+)*\s*)$")
+    """The layers that have the window: all, alternate (the first, the third, and so on), or their
+    numbers from 0, as in 0,1,2."""
+
+    qk_norm: bool = False
+    """Whether queries and keys get an RMSNorm, each head by itself; with attention=mla the latents
+    have one in any case, and the queries and the rotary key then too."""
+
+    attention_scale: float = Field(default=1.0, gt=0)
+    """What attention scores are multiplied by, beside 1 / the root of a head's size."""
+
+    attention_softcap: float = Field(default=0.0, ge=0)
+    """Keeps attention scores within ± this number by a tanh; 0 sets no bound."""
+
     d_model: int = Field(default=128, ge=1, le=1 << 16)
     """Width of a token's vector [numbers]."""
 
@@ -52,8 +83,9 @@ class TransformerConfig(Settings):
     rotary_base: float = Field(default=10_000.0, gt=1)
     """How slowly the slowest rotary pair turns; only read when positions is rotary."""
 
-    rotary_fraction: float = Field(default=1.0, gt=0, le=1)
-    """The share of each head that is turned; the rest knows nothing of positions."""
+    rotary_fraction: float = Field(default=0.0, ge=0, le=1)
+    """The share of each head that is turned; the rest knows nothing of positions. 0 means all, and
+    half with attention=mla, where this is the share of the key that all heads have in common."""
 
     rotary_scaling: RotaryScalingKind = "none"
     """How rotary angles are made smaller for texts longer than those of the training: linear, ntk
@@ -146,6 +178,7 @@ class TransformerConfig(Settings):
     def conflicts(self) -> Iterator[Problem]:
         """Yield a problem for all sizes that do not divide and all choices that exclude others."""
         yield from self._conflicts_of_heads()
+        yield from self._conflicts_of_attention()
         yield from self._conflicts_of_rotary()
         yield from self._conflicts_of_norms()
         yield from self._conflicts_of_embeddings()
@@ -164,6 +197,26 @@ class TransformerConfig(Settings):
     def inner_width(self) -> int:
         """Width of the feed-forward part, with 0 resolved."""
         return self.d_ff or default_d_ff(self.feedforward, self.d_model)
+
+    @property
+    def windows(self) -> list[int]:
+        """For each layer, how many of the last tokens it sees; 0 means all."""
+        return layer_windows(self.window, self.window_layers, self.layers)
+
+    @property
+    def kv_latent_size(self) -> int:
+        """Size of the latent, with 0 resolved."""
+        return self.kv_latent or max(1, min(4 * self.head_size, self.d_model // 2))
+
+    @property
+    def rotary_share(self) -> float:
+        """The share of a head that is turned, with 0 resolved."""
+        return self.rotary_fraction or (0.5 if self.attention == "mla" else 1.0)
+
+    @property
+    def rotated(self) -> int:
+        """Numbers of a head that are turned; 0 without rotary positions."""
+        return rotated_size(self.head_size, self.rotary_share) if self.positions == "rotary" else 0
 
     @property
     def scaling(self) -> RotaryScaling:
@@ -202,7 +255,7 @@ class TransformerConfig(Settings):
                 f"does not divide d_model ({self.d_model}); {_listed(near)} would",
                 str(self.heads),
             )
-        elif self.positions == "rotary" and self.rotary_fraction == 1 and self.head_size % 2:
+        elif self.positions == "rotary" and self.rotary_share == 1 and self.head_size % 2:
             yield Problem(
                 "heads",
                 f"gives heads of {self.head_size} numbers, and rotary positions need an even "
@@ -217,20 +270,50 @@ class TransformerConfig(Settings):
                 str(self.kv_heads),
             )
 
+    def _conflicts_of_attention(self) -> Iterator[Problem]:
+        if self.attention == "mla":
+            own = "heads that have keys and values of their own; use attention=multihead"
+            yield from self._without_effect(("kv_heads", "value_embeddings"), own)
+            for key, most in (("kv_latent", 2 * self.d_model), ("q_latent", self.d_model)):
+                if (value := getattr(self, key)) > most:
+                    yield Problem(
+                        key,
+                        f"is more than what is made from it ({most}); use less, or 0",
+                        str(value),
+                    )
+        else:
+            latent = "latent attention; use attention=mla"
+            yield from self._without_effect(("kv_latent", "q_latent"), latent)
+        beyond = [n for n in listed_layers(self.window_layers) if n >= self.layers]
+        if beyond:
+            yield Problem(
+                "window_layers",
+                f"counts from 0, and with layers={self.layers} the last one is {self.layers - 1}",
+                self.window_layers,
+            )
+        if self.window == 1:
+            yield Problem("window", "lets a token see nothing but itself; use 2 or more", "1")
+        elif not self.window:
+            windows = "layers with a window; add window=64, say"
+            yield from self._without_effect(("window_layers",), windows)
+
     def _conflicts_of_rotary(self) -> Iterator[Problem]:
-        if self.positions == "alibi":
-            yield Problem("positions", "is not known to attention yet", self.positions)
         if self.positions != "rotary":
             where = f"rotary positions, and positions={self.positions}; use positions=rotary"
             yield from self._without_effect(_ROTARY_KEYS + _LLAMA3_KEYS, where)
             return
-        if self.d_model % self.heads == 0 and not rotated_size(
-            self.head_size, self.rotary_fraction
-        ):
+        if self.d_model % self.heads == 0 and not self.rotated:
             yield Problem(
                 "rotary_fraction",
                 f"turns less than two numbers of heads of {self.head_size}; use at least "
                 f"{2 / self.head_size:.3g}, or positions=none",
+                str(self.rotary_share),
+            )
+        elif self.attention == "mla" and self.rotated >= self.head_size:
+            yield Problem(
+                "rotary_fraction",
+                "turns the whole head, and attention=mla needs a part of it for what the latent "
+                "says; use 0.5, or attention=multihead",
                 str(self.rotary_fraction),
             )
         yield from self._conflicts_of_scaling()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hornbook.models.kv_cache import KVCache
+from hornbook.models.kv_cache import TokenCache
 from hornbook.models.previous_token import LastSeen
 
 
@@ -17,11 +17,11 @@ class TransformerState:
     """The state of a ``Transformer``; both parts change in place.
 
     Attributes:
-        cache: keys and values.
+        cache: keys and values, or the latents that they are made from.
         last: the last token and its vectors; ``None`` where nothing reads the token before.
     """
 
-    cache: KVCache
+    cache: TokenCache
     last: LastSeen | None = None
 
     @property
