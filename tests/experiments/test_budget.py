@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hornbook.errors import ConfigError
 from hornbook.experiments.budget import (
-    FEWEST_EVALUATED,
+    LEAST_EVALUATED,
     MOST_EVALUATED,
     RUN_SECONDS,
     Trial,
@@ -39,7 +39,7 @@ def test_what_is_planned_fits_into_the_time(
         tokens, evaluated = tokens_in(seconds, found, seeds, evaluating)
     except ConfigError:  # too short; test_studies reads what it says
         return
-    assert FEWEST_EVALUATED <= evaluated <= MOST_EVALUATED
+    assert LEAST_EVALUATED <= evaluated <= MOST_EVALUATED
     plans = [plan_cell(tokens, trial) for trial in found]
     training = sum(
         plan.steps * trial.seconds_per_step for plan, trial in zip(plans, found, strict=True)

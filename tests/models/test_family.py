@@ -8,6 +8,7 @@ nor padding.
 from __future__ import annotations
 
 import random
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -25,6 +26,7 @@ from hornbook.models.norms import NormKind, NormPosition
 from hornbook.models.positions import PositionKind
 from hornbook.runs.checkpoints import load_weights, model_tensors
 from hornbook.targets import PADDING_SEGMENT
+from hornbook.training.recomputation import recompute_blocks
 
 VOCAB, CONTEXT = 29, 12
 COMBINATIONS, SEED = 40, 9
@@ -208,6 +210,48 @@ def test_no_token_sees_the_future(config: TransformerConfig) -> None:
         influence = vectors.grad[0].abs().sum(dim=1)
         assert (influence[max(0, 7 - reach) : 7] > 0).all()
         assert (influence[7:] == 0).all()
+
+
+def gradients(model: Transformer) -> dict[str, torch.Tensor]:
+    ids = tokens(9)
+    model.zero_grad()
+    F.cross_entropy(model(ids)[0][:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@forms
+def test_it_can_be_computed_again_and_with_shorter_numbers(config: TransformerConfig) -> None:
+    model = build(config)
+    expected = gradients(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            shorter = gradients(model)
+    for name, gradient in expected.items():
+        assert shorter[name].dtype == torch.float32
+        assert (shorter[name] - gradient).norm() <= 0.1 * gradient.norm() + 1e-4, name
+    recompute_blocks(model)
+    again = gradients(model)
+    assert all(torch.equal(gradient, again[name]) for name, gradient in expected.items())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_is_one_graph_for_a_compiler() -> None:
+    config = TransformerConfig(
+        layers=2,
+        d_model=32,
+        norm_position="both",
+        token_shift=True,
+        bigram_features=True,
+        value_embeddings=True,
+        input_skip=True,
+        output_softcap=5.0,
+        vocab_multiple=16,
+    )
+    model = build(config)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)
+    torch.testing.assert_close(compiled(tokens(1))[0], model(tokens(1))[0])
 
 
 SEGMENTS = torch.tensor([[PADDING_SEGMENT] * 3 + [0] * 4 + [1] * 5])

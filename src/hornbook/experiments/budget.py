@@ -35,6 +35,8 @@ FEWEST_EVALUATED = 2048
 """With fewer, a difference would be one on a handful of lines."""
 FEWEST_STEPS = 20
 """A cell of a budget has at least so many steps, or it would compare initial weights."""
+LEAST_STEPS, LEAST_EVALUATED = 4, 256
+"""What a budget makes do with that is too short for those two, before it is refused."""
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -131,7 +133,7 @@ def tokens_in(
         seconds_per_evaluated: for one target of each measure.
 
     Raises:
-        ConfigError: when not even ``FEWEST_STEPS`` steps a cell would fit.
+        ConfigError: when not even ``LEAST_STEPS`` steps a cell would fit.
 
     >>> trial = Trial(batch_size=16, targets_per_row=64, seconds_per_step=0.02, initial_weights="")
     >>> tokens_in(60.0, [trial, trial], seeds=3, seconds_per_evaluated=0.0004)
@@ -139,26 +141,26 @@ def tokens_in(
     """
     runs = len(trials) * seeds
     a_run = (seconds * (1 - RESERVE)) / runs - RUN_SECONDS
-    evaluated = int(EVALUATED_SHARE * a_run / seconds_per_evaluated)
-    evaluated = max(FEWEST_EVALUATED, min(MOST_EVALUATED, evaluated))
-    training = a_run - evaluated * seconds_per_evaluated
     per_target = sum(trial.seconds_per_target for trial in trials) / len(trials)
     largest_step = max(trial.batch_size * trial.targets_per_row for trial in trials)
-    fewest = FEWEST_STEPS * largest_step
-    if training < fewest * per_target:
-        needed = runs * (
-            RUN_SECONDS + FEWEST_EVALUATED * seconds_per_evaluated + fewest * per_target
-        )
-        raise ConfigError(
-            [
-                Problem(
-                    "--budget",
-                    f"is too short for {len(trials)} cells with {seeds} seeds; give at least "
-                    f"{needed / (1 - RESERVE) * 1.2 + 10:.0f}s, fewer --seeds, or a smaller model",
-                )
-            ]
-        )
-    return _rounded(training / per_target), evaluated
+    wished = min(MOST_EVALUATED, int(EVALUATED_SHARE * a_run / seconds_per_evaluated))
+    needed = 0.0
+    for steps, fewest in ((FEWEST_STEPS, FEWEST_EVALUATED), (LEAST_STEPS, LEAST_EVALUATED)):
+        evaluated = max(fewest, wished)
+        training = a_run - evaluated * seconds_per_evaluated
+        least_training = steps * largest_step * per_target
+        if training >= least_training:
+            return _rounded(training / per_target), evaluated
+        needed = runs * (RUN_SECONDS + fewest * seconds_per_evaluated + least_training)
+    raise ConfigError(
+        [
+            Problem(
+                "--budget",
+                f"is too short for {len(trials)} cells with {seeds} seeds; give at least "
+                f"{needed / (1 - RESERVE) * 1.2 + 10:.0f}s, fewer --seeds, or a smaller model",
+            )
+        ]
+    )
 
 
 def _rounded(tokens: float) -> int:

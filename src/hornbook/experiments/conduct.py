@@ -17,7 +17,13 @@ from pathlib import Path
 
 from hornbook.durable import remove_unfinished
 from hornbook.errors import ConfigError, DataError, HornbookError, Problem, RunError
-from hornbook.experiments.budget import Trial, parse_duration, plan_cell, tokens_in
+from hornbook.experiments.budget import (
+    FEWEST_EVALUATED,
+    Trial,
+    parse_duration,
+    plan_cell,
+    tokens_in,
+)
 from hornbook.experiments.cells import run_cell
 from hornbook.experiments.comparison import Comparison
 from hornbook.experiments.outcome_files import write_outcome
@@ -181,6 +187,11 @@ def plan_study(
     if budget is not None:
         left = parse_duration(budget) - (time.monotonic() - began)
         tokens, evaluated = tokens_in(left, list(trials.values()), seeds, evaluating)
+        if evaluated < FEWEST_EVALUATED:
+            listener.notice(
+                f"--budget {budget} is short here: {tokens:,} tokens for each run, and "
+                f"{evaluated:,} of each measure; only large differences can show"
+            )
     assert tokens is not None, "a study has a budget or a number of tokens"
     split = preparation.of(settings).split
     return StudyRecord(

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import nn
 
 NormKind = Literal["layernorm", "rmsnorm", "none"]
@@ -34,13 +35,19 @@ class RMSNorm(nn.RMSNorm):
         epsilon: added to the mean square, against division by zero.
         gain: whether each channel is multiplied by a learned number.
 
-    >>> import torch
     >>> RMSNorm(4, gain=False)(torch.tensor([3.0, -1.0, 1.0, 1.0]))
     tensor([ 1.7320, -0.5773,  0.5773,  0.5773])
     """
 
     def __init__(self, width: int, *, epsilon: float = EPSILON, gain: bool = True) -> None:
         super().__init__(width, eps=epsilon, elementwise_affine=gain)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., width] to the same shape."""
+        # The fused kernel wants one type; under autocast a product's result has another.
+        if self.weight is not None and x.dtype != self.weight.dtype:
+            x = x.to(self.weight.dtype)
+        return super().forward(x)
 
 
 def build_norm(
