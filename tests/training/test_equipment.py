@@ -78,6 +78,24 @@ def test_auto_takes_what_the_card_multiplies_fastest(
     assert found.scaled == (name == "float16")
 
 
+@pytest.mark.parametrize(
+    ("features", "name", "reason"),
+    [
+        ({"avx512_bf16": True}, "bfloat16", "AVX-512 BF16"),
+        ({"avx512_bf16": True, "amx_bf16": True}, "bfloat16", "AMX BF16"),
+        ({"avx2": True, "avx512_bf16": False}, "float32", "this processor"),
+        ({}, "float32", "this processor"),
+    ],
+)
+def test_auto_takes_bfloat16_where_the_processor_has_a_unit_for_it(
+    features: dict[str, bool], name: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hornbook.models.processor.processor_features", lambda: features)
+    found = choose_precision("auto", CPU)
+    assert found.name == name
+    assert reason in str(found)
+
+
 def test_auto_elsewhere_is_float32_until_something_was_measured() -> None:
     assert choose_precision("auto", torch.device("mps")).name == "float32"
     assert choose_precision("float32", CPU).reason == "as asked for"

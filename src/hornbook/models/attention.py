@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from hornbook.models.dot_product import dot_product_attention
 from hornbook.models.kv_cache import KVCache, TokenCache
 from hornbook.models.linear import Linear
 from hornbook.models.norms import EPSILON, RMSNorm
@@ -30,16 +30,10 @@ def causal_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
 ) -> torch.Tensor:
     """Every query sees all keys up to its own; see ``Attend``."""
-    return F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        dropout_p=dropout,
-        # The fused kernel aligns its own causal mask at the top left, which is right
-        # only for queries that start with the keys; a lone new token sees everything.
-        is_causal=query.shape[2] > 1,
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
+    # The kernels align their own causal mask at the top left, which is right only for queries
+    # that start with the keys; a lone new token sees everything.
+    causal = query.shape[2] > 1
+    return dot_product_attention(query, key, value, causal=causal, dropout=dropout)
 
 
 class Attention(nn.Module):

@@ -18,9 +18,9 @@ from importlib.util import find_spec
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 
 from hornbook.models.attention import Attend
+from hornbook.models.dot_product import dot_product_attention
 from hornbook.models.soft_cap import capped_attention
 
 AttentionPath = Literal["causal", "masked", "documents", "blocks"]
@@ -126,13 +126,6 @@ def masked_attention(mask: torch.Tensor | None, cap: float = 0.0) -> Attend:
             return capped_attention(query, key, value, seen, cap=cap, dropout=dropout)
         if seen is not None and seen.dtype != torch.bool:
             seen = seen.to(query.dtype)
-        return F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=seen,
-            dropout_p=dropout,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
+        return dot_product_attention(query, key, value, mask=seen, dropout=dropout)
 
     return attend

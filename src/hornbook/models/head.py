@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from hornbook.models.linear import Linear
+from hornbook.models.products import product
 
 
 class Head(Linear):
@@ -41,7 +42,7 @@ class Head(Linear):
         # Sampled a token at a time, copying the weight would cost as much as the product.
         if self.missing and self.training:
             weight = F.pad(self.weight, (0, 0, 0, self.missing))
-            logits = F.linear(input, weight)[..., : self.out_features]
+            logits = product(input, weight)[..., : self.out_features]
         else:
             logits = super().forward(input)
         return self.softcap * torch.tanh(logits / self.softcap) if self.softcap else logits

@@ -9,7 +9,10 @@ Nearly all of a transformer's weights and of its time are in these.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
+
+from hornbook.models.products import product
 
 
 class Linear(nn.Linear):
@@ -24,10 +27,13 @@ class Linear(nn.Linear):
         weight: [outputs, inputs].
         bias: [outputs], or ``None``.
 
-    >>> import torch
     >>> Linear(3, 5)(torch.zeros(2, 7, 3)).shape
     torch.Size([2, 7, 5])
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
         super().__init__(inputs, outputs, bias=bias)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """[..., inputs] to [..., outputs]."""
+        return product(input, self.weight, self.bias)

@@ -24,6 +24,7 @@ from typing import Literal
 import torch
 
 from hornbook.errors import ConfigError, Problem
+from hornbook.models.processor import bfloat16_unit
 from hornbook.runs.config import NO_FLOAT16_ON_CPU
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
@@ -96,8 +97,8 @@ def choose_precision(wanted: str, device: torch.device, *, tf32: bool = False) -
     Raises:
         ConfigError: for float16 on a CPU.
 
-    >>> choose_precision("auto", torch.device("cpu")).name
-    'float32'
+    >>> choose_precision("float32", torch.device("cpu")).reason
+    'as asked for'
     """
     if wanted == "float16" and device.type == "cpu":
         raise ConfigError([Problem("training.precision", NO_FLOAT16_ON_CPU, wanted)])
@@ -119,6 +120,9 @@ def _fastest(device: torch.device) -> tuple[PrecisionName, str]:
             return "float16", f"{card} has units for it and none for bfloat16"
         return "float32", f"{card} has units for nothing shorter"
     if device.type == "cpu":
+        unit = bfloat16_unit()
+        if unit is not None:
+            return "bfloat16", f"{unit} multiplies it fastest, and it has the range of float32"
         return "float32", "nothing shorter is known to be faster on this processor"
     return "float32", f"nothing shorter was measured on {device.type} yet"
 
