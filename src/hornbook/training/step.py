@@ -125,7 +125,9 @@ class TrainingStep:
         self._spread, self._ranks = spread, spread.ranks
         self.model, self.optimizer = model, optimizer
         self._forward, self._precision, self._clip = forward, precision, gradient_clip
-        device = model.device
+        # To walk through all modules of a small model at every step takes a hundredth of it.
+        self._device = device = model.device
+        self._weights = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         self._late = reads_late(device)
         self.scale = LossScale(device) if precision.scaled else None
         self.clock = StepClock(device)
@@ -198,7 +200,7 @@ class TrainingStep:
     ) -> tuple[torch.Tensor, list[CarriedState]]:
         """The mean loss over ``tokens`` targets, with its gradients; and the state of each part."""
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.model.device)
+        total = torch.zeros((), device=self._device)
         row, ends = 0, []
         self.clock.mark("optimizer")
         for number, part in enumerate(parts):
@@ -229,7 +231,7 @@ class TrainingStep:
 
     def _gradients(self) -> tuple[tuple[str, ...], list[torch.Tensor]]:
         """The weights that have a gradient: their names, and this rank's part of the gradients."""
-        found = [(n, p.grad) for n, p in self.model.named_parameters() if p.grad is not None]
+        found = [(n, p.grad) for n, p in self._weights if p.grad is not None]
         return tuple(name for name, _ in found), [part_of(gradient) for _, gradient in found]
 
     def _shorten(self, gradients: list[torch.Tensor], norm: torch.Tensor) -> None:
