@@ -145,7 +145,7 @@ class Replicated(Spread):
         same one, whether a run begins here or is resumed, or their last bits would differ.
         """
         token = torch.zeros(1, 1, dtype=torch.int64, device=self.model.device)
-        self._replica(token, token)[0].backward()
+        self._replica(token, token, 1)[0].backward()
         self._replica.zero_grad(set_to_none=True)
 
     def part(self, *, last: bool) -> AbstractContextManager[object]:
