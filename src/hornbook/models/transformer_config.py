@@ -6,13 +6,13 @@ A field's default is what runs did before there was the field, so old runs keep 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hornbook.errors import Problem
 from hornbook.models.feedforward import FeedForwardKind, default_d_ff
-from hornbook.models.masks import layer_windows, listed_layers
+from hornbook.models.masks import layer_pattern, layer_windows, listed_layers
 from hornbook.models.norms import NormKind, NormPosition
 from hornbook.models.positions import PositionKind
 from hornbook.models.rotary import RotaryScaling, RotaryScalingKind, rotated_size
@@ -49,9 +49,9 @@ class TransformerConfig(Settings):
 
     window: int = Field(default=0, ge=0, le=1 << 24)
     """How many of the last tokens a token sees, itself counted in, in the layers of window_layers;
-    0 means all [tokens]."""
+    0 means all, and so does the context length or more [tokens]."""
 
-    window_layers: str = Field(default="all", pattern=r"^(all|alternate|\s*\d+(\s*,\s*\d+)*\s*)$")
+    window_layers: Annotated[str, BeforeValidator(layer_pattern)] = "all"
     """The layers that have the window: all, alternate (the first, the third, and so on), or their
     numbers from 0, as in 0,1,2."""
 
@@ -353,7 +353,8 @@ class TransformerConfig(Settings):
         """A problem for each of ``keys`` that was changed though nothing reads it."""
         for key in keys:
             if (value := getattr(self, key)) != type(self).model_fields[key].default:
-                yield Problem(key, f"is only for {where}, or leave it out", str(value))
+                shown = _shown(value) if isinstance(value, bool) else str(value)
+                yield Problem(key, f"is only for {where}, or leave it out", shown)
 
     def _conflicts_of_norms(self) -> Iterator[Problem]:
         if self.norm != "none":
