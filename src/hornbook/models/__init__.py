@@ -8,7 +8,8 @@ with their ``kv_cache``, ``feedforward``, ``input_skip``, ``block``, ``head``, a
 which puts them together after ``transformer_config`` and begins with the weights of
 ``initialisation``. Which token sees which, and how well, is told in ``masks``, ``alibi``,
 ``soft_cap`` and ``sight``; that it costs no more than it must, in ``attention_paths``,
-``document_layout`` (CPU) and ``block_attention`` (CUDA).
+``document_layout`` (CPU) and ``block_attention`` (CUDA). ``undrawn`` makes models whose weights are
+about to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.
