@@ -10,6 +10,7 @@ which puts them together after ``transformer_config`` and begins with the weight
 ``soft_cap`` and ``sight``; that it costs no more than it must, in ``attention_paths``,
 ``document_layout`` (CPU) and ``block_attention`` (CUDA). Which kernel computes it in which numbers:
 ``products``, ``dot_product`` and ``short_attention``, by what ``processor`` knows of the machine.
+``undrawn`` makes models whose weights are about to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.

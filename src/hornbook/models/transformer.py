@@ -94,6 +94,8 @@ class Transformer(LanguageModel):
             cap=c.attention_softcap,
         )
         self.register_buffer("places", torch.arange(context_length), persistent=False)
+        # Looking for a package takes a sixth of the time that a token takes.
+        self._can_compile = can_compile()
 
     def hidden(
         self,
@@ -196,7 +198,7 @@ class Transformer(LanguageModel):
             head_size=self.config.head_size,
             filled=1.0 if layout is None else layout.filled,
             attention_dropout=self.config.attention_dropout if self.training else 0.0,
-            can_compile=can_compile(),
+            can_compile=self._can_compile,
             cached=cached,
             window=max(self.sight.windows),
             biased=self.sight.biased,
