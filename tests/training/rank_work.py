@@ -32,6 +32,14 @@ CURVES: dict[str, dict[str, Any]] = {
         "data.windows": "left_padded",
         "model.layers": 2,
     },
+    "muon": {
+        "training.parallel": "fsdp",
+        "training.optimizer.kind": "muon",
+        "training.optimizer.newton_schulz_precision": "float32",
+        "training.optimizer.cautious_decay": True,
+        "training.batch_ramp": {"start": 2, "steps": 4},
+        "model.tied_head": False,
+    },
     "packed": {"data.windows": "packed", "training.batch_size": 6},
     "muon": {
         "training.parallel": "fsdp",
