@@ -138,7 +138,7 @@ def test_slopes_are_those_of_transformers(heads: int) -> None:
 
 
 def test_the_bias_grows_with_distance() -> None:
-    bias = distance_bias(torch.tensor([0.5, 0.25]), torch.arange(7.0), 3)
+    bias = distance_bias(torch.tensor([0.5, 0.25]), torch.arange(7), 3)
     for head, query, key in itertools.product(range(2), range(3), range(7)):
         assert bias[head, query, key] == (key - (query + 4)) * (0.5, 0.25)[head]
 
