@@ -10,7 +10,7 @@ everything, so it doubles as the silent default:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -48,6 +48,11 @@ class Listener:
 
     def sampled(self, step: int, text: str) -> None:
         """The model in training wrote ``text`` after ``step`` steps."""
+
+    def optimizing(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Training is about to begin with these groups of weights: ``role`` (what they are for),
+        ``rule`` (who moves them), ``tensors``, ``numbers``, ``learning_rate`` and
+        ``weight_decay``."""
 
     def training_began(self, step: int, last_step: int) -> None:
         """Training begins after ``step`` steps and is to end after ``last_step``."""

@@ -18,6 +18,7 @@ COMMANDS = [
     "train",
     "sample",
     "compare",
+    "lr-find",
     "runs",
     "show",
     "verify",

@@ -111,6 +111,8 @@ def test_a_context_longer_than_every_line_is_refused_before_training(
     [
         ({"data.windows": "full", "data.stride": 17}, "data.stride"),
         ({"data.positions": "line", "model.kind": "bigram"}, "data.positions"),
+        ({"data.positions": "line", "model.positions": "none"}, "data.positions"),
+        ({"data.positions": "random", "model.positions": "alibi"}, "data.positions"),
         ({"data.positions": "random", "model.position_count": 16}, "model.position_count"),
         ({"model.position_count": 15}, "model.position_count"),
         ({"data.windows": "sideways"}, "data.windows"),

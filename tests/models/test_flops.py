@@ -20,6 +20,8 @@ from hornbook.models import (
 from hornbook.models.flops import forward_products, training_flops_per_token
 from hornbook.runs.resolution import preset_names, resolve
 
+pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration")
+
 
 def counted_by_torch(model: torch.nn.Module, time: int) -> int:
     # What runs in one opaque kernel is not seen by the counter.
@@ -53,6 +55,8 @@ def test_every_preset_is_counted_as_torch_counts_it(name: str) -> None:
         TransformerConfig(
             layers=2, heads=2, d_model=32, token_shift=True, bigram_features=True, input_skip=True
         ),
+        TransformerConfig(layers=2, heads=2, d_model=32, attention="mla"),
+        TransformerConfig(layers=2, heads=4, d_model=32, attention="mla", q_latent=8, bias=True),
         RNNConfig(layers=1, d_model=16),
         GRUConfig(layers=3, d_model=16),
         LSTMConfig(layers=2, d_model=16, tied_head=False),

@@ -23,6 +23,7 @@ from hornbook.cli import (
     corpora,
     data,
     import_export,
+    lr_find,
     runs,
     sample,
     tokenizer,
@@ -126,6 +127,7 @@ def hornbook(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("compare")(compare.compare)
+app.command("lr-find")(lr_find.lr_find)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)

@@ -32,12 +32,14 @@ class TokenizedText:
         config: the settings, resolved.
         tokenizer: made it into tokens.
         store: the tokens of both sides.
+        run: the run that was named, if one was.
     """
 
     name: str
     config: RunConfig
     tokenizer: Tokenizer
     store: TokenStore
+    run: Run | None = None
 
 
 def open_text(
@@ -99,7 +101,7 @@ def _from_run(run: Run, overrides: Sequence[str], listener: Listener) -> Tokeniz
             f"another, name the text instead of the run: {', '.join(run.config.corpus.files)}"
         )
     config, store = find_store(run.folder, config, run.manifest, listener=listener)
-    return TokenizedText(run.name, config, run.tokenizer, store)
+    return TokenizedText(run.name, config, run.tokenizer, store, run)
 
 
 def _from_corpus(

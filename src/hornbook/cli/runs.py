@@ -142,6 +142,13 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         yield "forked from", f"{origin.run}@{origin.step}"
         for key, (old, new) in origin.changed.items():
             yield "", f"{key} from {_toml(old)} to {_toml(new)}"
+    start = run.manifest.warm_start
+    if start is not None:
+        yield "begun from", f"{start.run}@{start.step}, {len(start.taken)} tensors taken"
+        for name, rows in start.by_token.items():
+            yield "", f"{name}: the rows of {rows:,} tokens"
+        for name, reason in start.left.items():
+            yield "", f"{name}: as drawn, {reason}"
     yield from _setting_facts(run)
 
 

@@ -81,6 +81,22 @@ class ScreenListener(Listener):
         lines = "\n".join(f"    {line}" for line in text.splitlines())
         self._line(f"step {step:,}, a sample:\n{lines}")
 
+    def optimizing(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Show which weights are moved how: a line a group, in columns."""
+        rows = [
+            [
+                group["role"],
+                group["rule"],
+                f"{group['tensors']:,}",
+                f"{group['numbers']:,}",
+                f"{group['learning_rate']:.3g}",
+                f"{group['weight_decay']:g}",
+            ]
+            for group in groups
+        ]
+        headers = ["weights", "moved by", "tensors", "numbers", "learning rate", "decay"]
+        self._line(table_text(headers, rows, numbers=headers[2:]), style="dim")
+
     def training_began(self, step: int, last_step: int) -> None:
         """Remember where training ends, to tell the time left."""
         self._pace = Pace(last_step)
@@ -316,6 +332,28 @@ def print_table(
         rows: the cells.
         numbers: the columns that stand flush right.
     """
+    if on_terminal(sys.stdout):
+        Console(highlight=False).print(_table(headers, rows, numbers))
+    else:
+        print(table_text(headers, rows, numbers=numbers))
+
+
+def table_text(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()
+) -> str:
+    """A table as lines that are never cut or folded; the arguments are ``print_table``'s.
+
+    >>> print(table_text(["name", "count"], [["a", "10"], ["bc", "2"]], numbers=["count"]))
+    name  count
+    a        10
+    bc        2
+    """
+    plain = io.StringIO()
+    Console(file=plain, width=1_000_000, color_system=None).print(_table(headers, rows, numbers))
+    return "\n".join(line.rstrip() for line in plain.getvalue().splitlines())
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in headers:
         table.add_column(
@@ -323,12 +361,7 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
-    if on_terminal(sys.stdout):
-        Console(highlight=False).print(table)
-        return
-    plain = io.StringIO()
-    Console(file=plain, width=1_000_000, color_system=None).print(table)
-    print("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
+    return table
 
 
 def quantity(amount: int, unit: str) -> str:

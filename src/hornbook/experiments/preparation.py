@@ -65,6 +65,11 @@ class Preparation:
                 "A study measures its cells on text that none was trained on, and "
                 "data.split=window trains on all of it. Use data.split=text."
             )
+        if config.training.batch_ramp.start or config.training.init_from:
+            raise RunError(
+                "A study trains every cell on equal numbers of tokens from drawn weights, so it "
+                "can have neither training.batch_ramp.start nor training.init_from."
+            )
         # Only a random split depends on the seed.
         seed = config.seed if config.corpus.split == "random" else ""
         corpus_key = f"{seed} {config.corpus.model_dump_json()}"

@@ -15,7 +15,7 @@ from hornbook.experiments.budget import Trial, rows_for
 from hornbook.experiments.preparation import Prepared, validation_windows
 from hornbook.models import LanguageModel
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_batches, make_model, make_optimizer
+from hornbook.runs.assembly import Batches, make_batches, make_model, make_optimizer, make_trainable
 from hornbook.runs.config import RunConfig
 from hornbook.training import choose_device, evaluate
 from hornbook.training.equipment import choose_equipment, make_step
@@ -46,7 +46,7 @@ def try_cell(config: RunConfig, prepared: Prepared) -> Trial:
     batches = make_batches(config, prepared.store)
     mean = targets_per_row(batches)
     rows = rows_for(config.training.batch_size * config.context_length, mean)
-    model = make_model(config, prepared.tokenizer)
+    model = make_trainable(config, prepared.tokenizer)
     weights = weights_checksum(model)
     equipment = choose_equipment(config)
     device = equipment.device

@@ -85,7 +85,7 @@ def export_huggingface(run: Run, folder: Path | str) -> Exported:
     layout = form.layout(config, run.tokenizer.vocab_size)
     try:
         with durable_folder(folder) as aside:
-            tensors = _tensors(layout, run.model)
+            tensors = their_tensors(layout, run.model)
             save_file(tensors, aside / SINGLE_FILE, metadata={"format": "pt"})
             _write_small_files(aside, run, form.write(config, run.tokenizer.vocab_size))
             (aside / "tokenizer.json").write_bytes(tokenizer_file)
@@ -159,7 +159,8 @@ def _form_of(run: Run) -> tuple[Form, TransformerConfig, bytes]:
     return found, config, tokenizer_file
 
 
-def _tensors(layout: Layout, model: Transformer) -> dict[str, torch.Tensor]:
+def their_tensors(layout: Layout, model: Transformer) -> dict[str, torch.Tensor]:
+    """The model's weights under their names, each in memory of its own, on the CPU."""
     ours = model_tensors(model)
     assert {entry.ours for entry in layout.entries} - {None} == set(ours), "every weight goes out"
     tensors: dict[str, torch.Tensor] = {}

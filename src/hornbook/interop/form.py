@@ -24,6 +24,25 @@ from hornbook.interop.foreign_config import ForeignConfig
 from hornbook.interop.layout import Layout
 from hornbook.models import TransformerConfig
 
+SIZES = frozenset(
+    {
+        "kind",
+        "layers",
+        "heads",
+        "kv_heads",
+        "d_model",
+        "d_ff",
+        "position_count",
+        "tied_head",
+        "bias",
+    }
+    | {"norm_gain", "norm_epsilon", "dropout", "attention_dropout"}
+)
+"""Settings that both architectures take whatever they are."""
+
+UNSEEN = frozenset({"vocab_multiple", "zero_init", "zero_init_head"})
+"""Settings that say how a model begins or how it is computed, and nothing about its logits."""
+
 ReadTensor = Callable[[str], torch.Tensor]
 """From a name in a layout, without its prefix, to that tensor."""
 
@@ -47,13 +66,13 @@ class Form(ABC):
     Attributes:
         name: what a person calls it: ``gpt2``, ``llama``.
         architecture: the class in ``transformers``.
-        sizes: settings of ours that it takes whatever they are.
+        takes: settings of ours that it takes whatever they are.
         needs: settings that it takes only at these values.
     """
 
     name: ClassVar[str]
     architecture: ClassVar[str]
-    sizes: ClassVar[frozenset[str]]
+    takes: ClassVar[frozenset[str]]
     needs: ClassVar[Mapping[str, tuple[Any, ...]]]
 
     @abstractmethod
@@ -82,7 +101,7 @@ class Form(ABC):
         """Every setting that has no place in it, as ``key=value (what it takes)``."""
         usual = TransformerConfig()
         for name in TransformerConfig.model_fields:
-            if name in self.sizes:
+            if name in self.takes:
                 continue
             value = getattr(config, name)
             allowed = self.needs.get(name, (getattr(usual, name),))

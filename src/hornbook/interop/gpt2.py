@@ -20,7 +20,14 @@ from typing import Any, ClassVar
 import torch
 
 from hornbook.interop.foreign_config import ForeignConfig
-from hornbook.interop.form import ForeignModel, Form, ReadTensor, settings_of
+from hornbook.interop.form import (
+    SIZES,
+    UNSEEN,
+    ForeignModel,
+    Form,
+    ReadTensor,
+    settings_of,
+)
 from hornbook.interop.layout import Entry, Layout
 from hornbook.interop.plain import plain_gpt2
 from hornbook.interop.tensor_files import StoredTensor
@@ -45,20 +52,7 @@ class GPT2Form(Form):
 
     name = "gpt2"
     architecture = "GPT2LMHeadModel"
-    sizes = frozenset(
-        {"kind", "layers", "heads", "d_model", "d_ff", "position_count", "tied_head", "bias"}
-        | {"kv_heads", "norm_gain", "norm_epsilon", "dropout", "attention_dropout"}
-        | {
-            "vocab_multiple",
-            "zero_init",
-            "zero_init_head",
-            "bigram_buckets",
-            "rotary_base",
-            "rotary_fraction",
-        }
-        | {"rotary_scaling", "rotary_scaling_factor", "rotary_trained_length"}
-        | {"rotary_low_frequency", "rotary_high_frequency"}
-    )
+    takes = SIZES | UNSEEN | {"rotary_base"}  # nothing is rotated
     needs: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "positions": ("learned",),
         "norm": ("layernorm",),

@@ -32,6 +32,7 @@ from hornbook.interop.tensor_files import CONFIG_FILE, TensorFiles, find_files
 from hornbook.interop.text_files import FoundTokenizer, find_tokenizer
 from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel
+from hornbook.models.undrawn import undrawn
 from hornbook.runs.assembly import make_model
 from hornbook.runs.checkpoints import TrainingState, model_tensors, save_checkpoint
 from hornbook.runs.config import RunConfig
@@ -119,7 +120,8 @@ def import_model(
     path = Path(path)
     source = _open(form, path, tokenizer, listener)
     config = _run_config(source, context_length)
-    model = make_model(config, source.text.tokenizer)
+    with undrawn():
+        model = make_model(config, source.text.tokenizer)
     with source.tensors:
         _assign(source, model, listener)
         found = compare(form, source.values.values, source.read, model, source.text.tokenizer)

@@ -22,7 +22,14 @@ from typing import Any, ClassVar
 import torch
 
 from hornbook.interop.foreign_config import ForeignConfig
-from hornbook.interop.form import ForeignModel, Form, ReadTensor, settings_of
+from hornbook.interop.form import (
+    SIZES,
+    UNSEEN,
+    ForeignModel,
+    Form,
+    ReadTensor,
+    settings_of,
+)
 from hornbook.interop.layout import Entry, Layout
 from hornbook.interop.plain import plain_llama
 from hornbook.models import TransformerConfig
@@ -38,15 +45,15 @@ class LlamaForm(Form):
 
     name = "llama"
     architecture = "LlamaForCausalLM"
-    sizes = frozenset(
-        {"kind", "layers", "heads", "kv_heads", "d_model", "d_ff", "position_count", "tied_head"}
-        | {"bias", "norm_gain", "norm_epsilon", "dropout", "attention_dropout", "vocab_multiple"}
-        | {"zero_init", "zero_init_head", "bigram_buckets", "rotary_base", "rotary_scaling"}
-        | {"rotary_scaling_factor", "rotary_trained_length"}
+    takes = (
+        SIZES
+        | UNSEEN
+        | {"rotary_base", "rotary_scaling", "rotary_scaling_factor", "rotary_trained_length"}
         | {"rotary_low_frequency", "rotary_high_frequency"}
     )
     needs: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "positions": ("rotary",),
+        "rotary_fraction": (0.0, 1.0),  # both are all of it
         "norm": ("rmsnorm",),
         "feedforward": tuple(dict.fromkeys(ACTIVATIONS.values())),
     }
@@ -148,8 +155,11 @@ def _rotary_settings(values: ForeignConfig) -> dict[str, Any]:
         "rotary_base": inner.number("rope_theta", 10_000.0, least=1.0, below=1e12),
         "rotary_scaling": inner.choice("rope_type", _SCALINGS, "default"),
     }
-    if settings["rotary_scaling"] != "none":
-        settings["rotary_scaling_factor"] = inner.number("factor", 1.0, least=1.0)
+    factor = inner.number("factor", 1.0, least=1.0)
+    if settings["rotary_scaling"] == "none" or factor == 1:
+        settings["rotary_scaling"] = "none"
+    else:
+        settings["rotary_scaling_factor"] = factor
     if settings["rotary_scaling"] == "llama3":
         longest = values.values.get("max_position_embeddings")
         settings |= {

@@ -83,6 +83,8 @@ class Attention(nn.Module):
         self.attention_dropout = attention_dropout
         # One joint matrix, in the order query, key, value: a single product is faster.
         self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.head_size, bias=bias)
+        key_rows = kv_heads * self.head_size
+        self.joint_rows = {"qkv.weight": (d_model, key_rows, key_rows)}
         self.query_norm = self.key_norm = None
         if qk_norm:
             self.query_norm, self.key_norm = (

@@ -13,6 +13,7 @@ the next call. So one sampling loop serves every model.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -103,6 +104,15 @@ class LanguageModel(nn.Module, ABC):
     def parameter_count(self) -> int:
         """How many trained numbers the model has; shared ones (a tied head) count once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def token_axes(self) -> Mapping[str, tuple[int, ...]]:
+        """The tensors whose entries belong to token ids, by name, and the axes that ids number.
+
+        A model with another vocabulary can then take over the tokens that both know. No axes: the
+        entries belong to ids in some other way, such as a hash of them.
+        """
+        return {"token_embedding.weight": (0,), "output_head.weight": (0,)}
 
     @property
     def device(self) -> torch.device:

@@ -6,6 +6,7 @@ towards the logarithms of the counts that ``bigram_counts`` computes at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -51,6 +52,11 @@ class Bigram(LanguageModel):
     def init_state(self, batch_size: int, device: torch.device | None = None) -> State:
         """Nothing: the last token says it all."""
         return ()
+
+    @property
+    def token_axes(self) -> Mapping[str, tuple[int, ...]]:
+        """See ``LanguageModel.token_axes``."""
+        return {"table.weight": (0, 1)}
 
     def initialise(self, generator: torch.Generator) -> None:
         """Zeros: every token equally likely, so the first loss is exactly log(vocab_size)."""

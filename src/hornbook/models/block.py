@@ -84,30 +84,28 @@ class Block(nn.Module):
         """
         if self.input_skip is not None:
             x = self.input_skip(x, x if embedded is None else embedded)
-        y = x if self.attention_norm is None else self.attention_norm(x)
+        y = _through(self.attention_norm, x)
         if self.attention_shift is not None:
             y = self.attention_shift(y, before or TokenBefore(), 2 * self.layer + 1)
         y = self.attention(
             y, rotation=rotation, attend=attend, cache=cache, layer=self.layer, values=values
         )
-        if self.attention_output_norm is not None:
-            y = self.attention_output_norm(y)
-        x = x + y
-        if self.attention_sum_norm is not None:
-            x = self.attention_sum_norm(x)
-        y = x if self.feedforward_norm is None else self.feedforward_norm(x)
+        x = _through(self.attention_sum_norm, x + _through(self.attention_output_norm, y))
+        y = _through(self.feedforward_norm, x)
         if self.feedforward_shift is not None:
             y = self.feedforward_shift(y, before or TokenBefore(), 2 * self.layer + 2)
         y = self.feedforward(y)
-        if self.feedforward_output_norm is not None:
-            y = self.feedforward_output_norm(y)
-        x = x + y
-        return x if self.feedforward_sum_norm is None else self.feedforward_sum_norm(x)
+        return _through(self.feedforward_sum_norm, x + _through(self.feedforward_output_norm, y))
 
 
 def shift_places(layers: int) -> int:
     """How many streams of vectors the token shift reads: the embedding and two a layer."""
     return 2 * layers + 1
+
+
+def _through(norm: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
+    """``x`` after a norm, where there is one."""
+    return x if norm is None else norm(x)
 
 
 def build_block_norm(config: TransformerConfig) -> nn.Module:

@@ -91,6 +91,7 @@ class FeedForward(nn.Module):
         self.bend = BENDS[kind]
         # One matrix for gate and up: a single product is faster than two.
         self.up = Linear(d_model, 2 * d_ff if self.gated else d_ff, bias=bias)
+        self.joint_rows = {"up.weight": (d_ff, d_ff)} if self.gated else {}
         self.down = Linear(d_ff, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from hornbook.models.attention import Attention
 from hornbook.models.base import LanguageModel
+from hornbook.models.latent_attention import LatentAttention
 
 TRAINING_PASSES = 3
 """Forward passes that a training step is worth: one forward, two backward."""
@@ -41,7 +42,7 @@ def forward_products(model: LanguageModel, time: int) -> Iterator[tuple[str, int
     for name, part in model.named_modules():
         if isinstance(part, nn.Linear):
             yield name, 2 * time * part.in_features * part.out_features
-        elif isinstance(part, Attention):
+        elif isinstance(part, Attention | LatentAttention):
             yield name, 2 * (2 * time * time * part.heads * part.head_size)
         elif isinstance(part, nn.RNNBase):
             matrices = (weight for weight in part.parameters() if weight.ndim == 2)

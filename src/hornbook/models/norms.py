@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 NormKind = Literal["layernorm", "rmsnorm", "none"]
@@ -44,10 +45,11 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., width] to the same shape."""
+        weight = self.weight
         # The fused kernel wants one type; under autocast a product's result has another.
-        if self.weight is not None and x.dtype != self.weight.dtype:
-            x = x.to(self.weight.dtype)
-        return super().forward(x)
+        if weight is not None and x.dtype != weight.dtype:
+            x = x.to(weight.dtype)
+        return F.rms_norm(x, self.normalized_shape, weight, self.eps)
 
 
 def build_norm(

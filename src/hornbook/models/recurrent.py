@@ -118,6 +118,12 @@ class Recurrent(LanguageModel):
         self.layers = nn.ModuleList(
             kernel(config.d_model, config.d_model, batch_first=True) for _ in range(config.layers)
         )
+        gates = {"rnn": 1, "gru": 3, "lstm": 4}[config.kind]
+        self.joint_rows = {
+            f"layers.{number}.weight_{source}_l0": (config.d_model,) * gates
+            for number in range(config.layers)
+            for source in ("ih", "hh")
+        }
         self.dropout = nn.Dropout(config.dropout)
         self.output_head = nn.Linear(config.d_model, vocab_size, bias=False)
         if config.tied_head:

@@ -17,6 +17,8 @@ feedforward=swiglu bias=false`` (Touvron et al., 2023, "LLaMA"). The settings st
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -135,6 +137,12 @@ class Transformer(LanguageModel):
         places = shift_places(c.layers) if c.token_shift else 0
         last = LastSeen(batch_size, places, c.d_model, device, dtype) if c.looks_back else None
         return TransformerState(cache, last)
+
+    @property
+    def token_axes(self) -> Mapping[str, tuple[int, ...]]:
+        """See ``LanguageModel.token_axes``; rows for pairs are found by a hash."""
+        values = {f"value_embeddings.{layer}.weight": (0,) for layer in self.value_embeddings}
+        return {**super().token_axes, **values, "bigram_embedding.weight": ()}
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the first weights; see ``initialisation``."""

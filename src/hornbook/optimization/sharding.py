@@ -20,6 +20,25 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if gather is None else gather()
 
 
+def whole_like(part: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The whole of which ``part`` is this rank's, where it is cut as ``other`` is.
+
+    As with ``whole``, every rank must call this, in the same order.
+
+    >>> whole_like(torch.ones(2), torch.zeros(2))
+    tensor([1., 1.])
+    """
+    if not is_sharded(other):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    assert isinstance(other, DTensor)
+    joined = DTensor.from_local(
+        part, other.device_mesh, other.placements, shape=other.shape, stride=other.stride()
+    )
+    return whole(joined)
+
+
 def part_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """This rank's part of a whole ``tensor``, cut as ``other`` is; nothing is sent.
 

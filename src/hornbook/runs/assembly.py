@@ -32,7 +32,7 @@ from hornbook.data.tokenization import cached_store_folder
 from hornbook.errors import ConfigError, CorpusError, DataError, Problem, RunError
 from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel, TransformerConfig, build_model
-from hornbook.optimization import build_optimizer
+from hornbook.optimization import build_optimizer, freeze
 from hornbook.randomness import stream_seed
 from hornbook.runs.config import LARGEST_TABLE, RunConfig
 from hornbook.runs.folder import RunFolder
@@ -257,6 +257,20 @@ def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:
         )
 
 
+def make_trainable(
+    config: RunConfig, tokenizer: Tokenizer, *, listener: Listener = SILENT
+) -> LanguageModel:
+    """``make_model``'s model, with the tensors frozen that ``training.freeze`` names.
+
+    Raises:
+        ConfigError, RunError: as ``make_model``; or a name fits no tensor, or all are frozen.
+    """
+    model = make_model(config, tokenizer)
+    if frozen := freeze(model, config.training.freeze):
+        listener.notice(f"frozen by training.freeze: {', '.join(frozen)}")
+    return model
+
+
 def opening_id(config: RunConfig, tokenizer: Tokenizer) -> int:
     """The id that stands before a document's first token in training.
 
@@ -270,7 +284,7 @@ def opening_id(config: RunConfig, tokenizer: Tokenizer) -> int:
 def make_optimizer(config: RunConfig, model: LanguageModel) -> torch.optim.Optimizer:
     """The optimizer over the model's weights; build it after the model is on its device."""
     plan = config.training
-    return build_optimizer(model, plan.optimizer, plan.learning_rate)
+    return build_optimizer(model, plan.optimizer, plan.peak_learning_rate)
 
 
 def _with_line_ids(store: TokenStore, tokenizer: Tokenizer) -> TokenStore:

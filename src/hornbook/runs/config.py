@@ -18,7 +18,16 @@ from hornbook.data import DataConfig
 from hornbook.errors import Problem
 from hornbook.generation import SamplingConfig
 from hornbook.models import ModelConfig, RecurrentConfig, TransformerConfig
-from hornbook.optimization import OptimizerConfig, ScheduleConfig
+from hornbook.optimization import (
+    BatchRampConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    RateScaling,
+    ScheduleConfig,
+    batch_size_at,
+    learning_rate_at,
+    rescaled,
+)
 from hornbook.settings import Settings
 from hornbook.tokenizers import BPETokenizerConfig, TokenizerConfig
 
@@ -51,6 +60,23 @@ class TrainingConfig(Settings):
     learning_rate: float = Field(default=1e-3, gt=0, le=10)
     """The largest learning rate, reached when the warm-up ends."""
 
+    learning_rate_scaling: RateScaling = "none"
+    """How learning_rate, which is then the one for a batch of base_batch_size, changes with the
+    batch of a step: linear, by the root (sqrt), or not at all (none)."""
+
+    base_batch_size: int = Field(default=0, ge=0)
+    """The batch that learning_rate is for; only read with learning_rate_scaling [windows]."""
+
+    batch_ramp: BatchRampConfig = BatchRampConfig()
+    """How the batch grows at the beginning."""
+
+    freeze: tuple[str, ...] = ()
+    """Names of tensors that are not trained; * stands for anything, as in token_embedding*."""
+
+    init_from: str = ""
+    """A run, RUN or RUN@STEP, whose weights a new run begins with wherever they fit; empty
+    begins with drawn ones."""
+
     carry_state: bool = False
     """Whether the hidden state of a recurrent model goes on from window to window, as in truncated
     back-propagation: each row of the batch reads its own stretch of the text from front to back,
@@ -59,6 +85,9 @@ class TrainingConfig(Settings):
 
     gradient_clip: float = Field(default=1.0, ge=0)
     """Gradients longer than this are shortened to it; 0 never shortens [norm]."""
+
+    objective: ObjectiveConfig = ObjectiveConfig()
+    """What is minimised."""
 
     optimizer: OptimizerConfig = OptimizerConfig()
     """How gradients move the weights."""
@@ -140,14 +169,32 @@ class TrainingConfig(Settings):
         return device
 
     def conflicts(self) -> Iterator[Problem]:
-        """Yield a problem for a warm-up or a micro-batch that is longer than the whole."""
-        if self.schedule.warmup_steps >= self.steps:
+        """Yield a problem for each pair of values that do not fit together."""
+        for problem in self.batch_ramp.conflicts_with_run(
+            batch_size=self.batch_size, steps=self.steps
+        ):
+            yield _within("batch_ramp", problem)
+        if self.batch_ramp.start and self.carry_state:
             yield Problem(
-                "schedule.warmup_steps",
-                f"is not shorter than the run (training.steps={self.steps}); "
-                f"use 0 to {self.steps - 1}",
-                str(self.schedule.warmup_steps),
+                "batch_ramp.start",
+                "needs batches that grow, and under training.carry_state=true every row of the "
+                "batch reads on from step to step; use 0, or carry_state=false",
+                str(self.batch_ramp.start),
             )
+        if self.learning_rate_scaling != "none" and not self.base_batch_size:
+            yield Problem(
+                "base_batch_size",
+                f"must say for which batch learning_rate={self.learning_rate:g} is, or "
+                f"learning_rate_scaling={self.learning_rate_scaling} cannot change it for another",
+                "0",
+            )
+        for problem in self.optimizer.conflicts():
+            yield _within("optimizer", problem)
+        for problem in (
+            *self.schedule.conflicts(),
+            *self.schedule.conflicts_with_steps(self.steps),
+        ):
+            yield _within("schedule", problem)
         if self.micro_batch_size > self.batch_size:
             yield Problem(
                 "micro_batch_size",
@@ -157,6 +204,28 @@ class TrainingConfig(Settings):
             )
         if self.precision == "float16" and self.device == "cpu":
             yield Problem("precision", NO_FLOAT16_ON_CPU, "float16")
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The largest learning rate of the whole batch, rescaled if asked for."""
+        return self._rescaled(self.batch_size)
+
+    def batch_size_at(self, step: int) -> int:
+        """Examples in optimizer step ``step``, counted from 0."""
+        return batch_size_at(step, whole=self.batch_size, ramp=self.batch_ramp)
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of optimizer step ``step``, counted from 0."""
+        peak = self._rescaled(self.batch_size_at(step))
+        return learning_rate_at(step, steps=self.steps, peak=peak, schedule=self.schedule)
+
+    def _rescaled(self, batch_size: int) -> float:
+        return rescaled(
+            self.learning_rate,
+            self.learning_rate_scaling,
+            batch_size=batch_size,
+            base=self.base_batch_size,
+        )
 
 
 class RunConfig(Settings):
@@ -211,6 +280,18 @@ class RunConfig(Settings):
                 "whole text; use data.split=text, or model.kind=bigram",
                 "window",
             )
+        if self.model.kind == "bigram_counts":
+            for key, value in (
+                ("freeze", self.training.freeze),
+                ("init_from", self.training.init_from),
+            ):
+                if value:
+                    yield Problem(
+                        f"training.{key}",
+                        "is for models trained by gradients, and model.kind=bigram_counts counts; "
+                        "leave it out, or use model.kind=bigram",
+                        str(value),
+                    )
         vocab_size = getattr(self.tokenizer, "vocab_size", 0)
         if self.model.kind.startswith("bigram") and vocab_size**2 > LARGEST_TABLE:
             yield Problem(

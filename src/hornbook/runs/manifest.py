@@ -77,6 +77,29 @@ class ImportedFrom(BaseModel):
     files: dict[str, str]
 
 
+class WarmStart(BaseModel):
+    """Whose weights a run began with, and what became of each of its tensors.
+
+    Attributes:
+        run, step: the checkpoint that they are from.
+        weights: its SHA-256.
+        taken: tensors copied whole.
+        by_token: tensors of which the rows of common tokens were copied, and how many those are.
+        left: tensors that stayed as drawn, and why.
+        unused: tensors of the other run that have no place here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    step: int
+    weights: str
+    taken: tuple[str, ...]
+    by_token: dict[str, int]
+    left: dict[str, str]
+    unused: tuple[str, ...]
+
+
 class Manifest(BaseModel):
     """The content of ``manifest.json``.
 
@@ -95,6 +118,7 @@ class Manifest(BaseModel):
     tokenizer_checksum: str | None = None
     forked_from: Origin | None = None
     imported_from: ImportedFrom | None = None
+    warm_start: WarmStart | None = None
     sessions: tuple[Session, ...] = ()
 
     def write(self, folder: Path) -> None:

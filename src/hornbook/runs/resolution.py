@@ -25,6 +25,8 @@ from hornbook.runs.config import RunConfig
 
 Layer = dict[str, Any]
 """Settings as nested dictionaries, one level a room."""
+LISTS = {"corpus.files", "sampling.stop", "training.freeze", "training.optimizer.decayed"}
+"""Settings that are lists; a word for one may be a single item or a list as TOML writes it."""
 OTHER_NAMES = {"data.context_length": "context_length"}
 """Names by which a setting may also be given: windows have a length, though the run holds it."""
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -222,7 +224,7 @@ def _put(layer: Layer, key: str, value: Any) -> None:
 
 def _listed(key: str, value: str) -> Any:
     """A word for a setting that is a list: ``a`` is one item, ``["a", "b"]`` are two."""
-    if key not in {"corpus.files", "sampling.stop"}:
+    if key not in LISTS:
         return value
     if value.startswith("["):
         try:

@@ -18,6 +18,7 @@ import torch
 from hornbook.errors import ConfigError, Problem, RunError
 from hornbook.generation import Piece, Sample, SamplingConfig, generate, stream
 from hornbook.models import LanguageModel
+from hornbook.models.undrawn import undrawn
 from hornbook.runs.assembly import make_model, opening_id
 from hornbook.runs.checkpoints import Checkpoint, list_checkpoints
 from hornbook.runs.config import RunConfig
@@ -100,7 +101,8 @@ class Run:
             RunError: when the weights are damaged or do not fit.
         """
         self.checkpoint.verify()
-        model = make_model(self.config, self.tokenizer)
+        with undrawn():
+            model = make_model(self.config, self.tokenizer)
         self.checkpoint.load_model(model)
         return model.eval()
 

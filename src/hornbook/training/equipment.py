@@ -114,7 +114,7 @@ def spread_out(
             f"each of {ranks.count} ranks takes {share} of {plan.batch_size} windows; "
             f"{parallel} ({reason})"
         )
-    return spread_model(BatchLoss(model), model, ranks, equipment.device, parallel)
+    return spread_model(BatchLoss(model, plan.objective), model, ranks, equipment.device, parallel)
 
 
 def make_step(
@@ -136,7 +136,8 @@ def make_step(
         listener: told when compiling fails.
         spread: how the model is spread over ranks, where ``spread_out`` did so.
     """
-    plan, spread = config.training, spread or Spread(BatchLoss(model), model)
+    plan = config.training
+    spread = spread or Spread(BatchLoss(model, plan.objective), model)
     if plan.activation_checkpointing:
         assert isinstance(model, Transformer), "other models are refused with the settings"
         recompute_blocks(model)

@@ -17,12 +17,12 @@ import torch
 
 from hornbook.data import Batch
 from hornbook.models import LanguageModel
-from hornbook.optimization import loss_per_token
+from hornbook.optimization import model_token_losses
 from hornbook.targets import IGNORED_TARGET
 from hornbook.training.ranks import ALONE, Ranks
 
-LOGITS_AT_ONCE = 1 << 25
-"""Numbers of logits in one evaluation batch: 128 MiB of float32."""
+WINDOWS_AT_ONCE, TOKENS_AT_ONCE = 64, 1 << 14
+"""The most windows and tokens in one evaluation batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +74,17 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    rows = max(1, LOGITS_AT_ONCE // (batches.context_length * model.vocab_size))
+    rows = max(1, min(WINDOWS_AT_ONCE, TOKENS_AT_ONCE // batches.context_length))
     nats, text_nats, tokens, text_bytes = 0.0, 0.0, 0, 0
-    for number, batch in enumerate(batches.batches(min(rows, 64))):
+    for number, batch in enumerate(batches.batches(rows)):
         if number % ranks.count != ranks.rank:
             continue
         moved = batch.to(model.device)
         features, _ = model.hidden(moved.tokens, positions=moved.positions, segments=moved.segments)
         targets = batch.targets
-        if 2 * batch.real_targets < targets.numel():
-            # Windows that count their last target alone need no logits for the others.
-            rows_at, columns_at = (targets != IGNORED_TARGET).nonzero(as_tuple=True)
-            features = features[rows_at.to(features.device), columns_at.to(features.device)]
-            targets = targets[rows_at, columns_at]
         # Sums are made on the CPU: in float64, which not every accelerator has.
-        losses = loss_per_token(model.head(features), targets.to(features.device)).cpu().double()
+        losses = model_token_losses(model, features, moved.targets, real_targets=batch.real_targets)
+        losses = losses.cpu().double()
         real = targets != IGNORED_TARGET
         lengths = torch.where(real, byte_lengths[targets.clamp(min=0)], 0)
         nats += losses.sum().item()

@@ -14,6 +14,7 @@ import torch
 
 from hornbook.data import Batch
 from hornbook.runs.memory import is_out_of_memory
+from hornbook.targets import IGNORED_TARGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,12 @@ def find_fitting(windows: int, attempt: Callable[[int], None]) -> Fitting:
 
 
 def first_rows(batch: Batch, count: int) -> Batch:
-    """The first ``count`` rows of a batch; its count of targets stays that of all."""
+    """The first ``count`` rows of a batch."""
+    targets = batch.targets[:count]
     return Batch(
         batch.tokens[:count],
-        batch.targets[:count],
-        batch.real_targets,
+        targets,
+        int((targets != IGNORED_TARGET).sum()),
         None if batch.positions is None else batch.positions[:count],
         None if batch.segments is None else batch.segments[:count],
     )

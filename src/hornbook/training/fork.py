@@ -15,14 +15,14 @@ from hornbook.durable import file_checksum
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
 from hornbook.models import CarriedState, LanguageModel
-from hornbook.optimization import load_optimizer_tensors, optimizer_tensors
+from hornbook.optimization import fitting_tensors, load_optimizer_tensors, optimizer_tensors
 from hornbook.runs.assembly import (
     find_store,
     fingerprints,
     make_batches,
-    make_model,
     make_optimizer,
     make_store,
+    make_trainable,
     read_corpus,
 )
 from hornbook.runs.checkpoints import Checkpoint, save_checkpoint
@@ -122,12 +122,13 @@ def _loaded(
     for attempt in range(_ATTEMPTS):
         checkpoint = parent.checkpoint
         _refuse_impossible(config, changed, checkpoint)
-        model = make_model(config, parent.tokenizer)
+        model = make_trainable(config, parent.tokenizer)
         try:
             checkpoint.verify()
             checkpoint.load_model(model)
             optimizer = make_optimizer(config, model)
-            load_optimizer_tensors(optimizer, model, checkpoint.optimizer_tensors())
+            kept = fitting_tensors(optimizer, model, checkpoint.optimizer_tensors())
+            load_optimizer_tensors(optimizer, model, kept)
             checkpoint.state()
             return parent, checkpoint, model, optimizer
         except RunError as error:

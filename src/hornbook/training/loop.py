@@ -29,9 +29,9 @@ from hornbook.data.loader import BatchLoader
 from hornbook.generation import generate
 from hornbook.listener import Listener
 from hornbook.models import BigramCounts, CarriedState, LanguageModel
-from hornbook.optimization import learning_rate_at, load_optimizer_tensors, optimizer_tensors
+from hornbook.optimization import group_facts, load_optimizer_tensors, optimizer_tensors
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_model, make_optimizer, opening_id
+from hornbook.runs.assembly import Batches, make_optimizer, make_trainable, opening_id
 from hornbook.runs.checkpoints import (
     Checkpoint,
     TrainingState,
@@ -112,12 +112,13 @@ class TrainingLoop:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
         self.batches, self.equipment, self.listener = batches, equipment, listener
         self.device, self.ranks, self.plan = equipment.device, equipment.ranks, config.training
-        self.model: LanguageModel = make_model(config, tokenizer)
+        self.model: LanguageModel = make_trainable(config, tokenizer, listener=listener)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         if from_step is None:
             self._newest = newest_whole_checkpoint(folder.path, listener=listener)
         else:
-            self._newest = checkpoint_at(folder.path, from_step) if from_step else None
+            begins = checkpoint_at(folder.path, from_step)
+            self._newest = begins if from_step or begins.folder.is_dir() else None
         self.state = self._newest.state() if self._newest is not None else TrainingState()
         self.record = RunRecord(
             folder,
@@ -182,6 +183,7 @@ class TrainingLoop:
             self.ranks.count,
         )
         watch.tell(self.listener)
+        self.listener.optimizing(group_facts(optimizer, self.plan.peak_learning_rate))
         self.listener.training_began(self.state.step, self.last_step)
         with Interruption() as interruption, BatchLoader(self._steps(), self.device) as loader:
             stop = self.ranks.largest(interruption.requested or 0)
@@ -196,11 +198,12 @@ class TrainingLoop:
     def _steps(self) -> Iterator[list[Batch]]:
         """The micro-batches of every step that is left: those of this rank's rows."""
         plan, first = self.plan, self.state.examples_seen
-        rows = self.ranks.rows(plan.batch_size)
-        for _ in range(self.state.step, self.last_step):
-            place, micro = first + rows.start, plan.micro_batch_size
+        for step in range(self.state.step, self.last_step):
+            size = plan.batch_size_at(step)
+            rows, micro = self.ranks.rows(size), plan.micro_batch_size
+            place = first + rows.start
             yield list(micro_batches(self.batches.training, place, len(rows), micro))
-            first += plan.batch_size
+            first += size
 
     def _first_carried(self, newest: Checkpoint | None) -> CarriedState:
         """The state that the newest checkpoint holds, or that of rows which have read nothing."""
@@ -248,9 +251,7 @@ class TrainingLoop:
         number, plan = self._issued_steps, self.plan
         first = self._ahead[-1].first_example + self._ahead[-1].examples if self._ahead else None
         first = self.state.examples_seen if first is None else first
-        rate = learning_rate_at(
-            number, steps=plan.steps, peak=plan.learning_rate, schedule=plan.schedule
-        )
+        rate = plan.learning_rate_at(number)
         seed = stream_seed(self.config.seed, "dropout", number)
         try:
             result = step(
@@ -274,7 +275,7 @@ class TrainingLoop:
             memory = memory_in_words(self.device)
             raise stops.too_large(self.folder.path, fitting, self.config.context_length, memory)
         self._carried = result.carried
-        return Issued(first, plan.batch_size, rate, result)
+        return Issued(first, plan.batch_size_at(number), rate, result)
 
     def _carried_on(self, first_example: int) -> CarriedState | None:
         """The state of the step before, and zeros in the rows that start afresh."""

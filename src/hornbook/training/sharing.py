@@ -28,6 +28,13 @@ def unshareable(config: RunConfig, ranks: Ranks) -> Iterator[Problem]:
             f"{counts_that_fit(size, count)} of them",
             str(size),
         )
+    start = config.training.batch_ramp.start
+    if start % count and not size % count:
+        yield Problem(
+            "training.batch_ramp.start",
+            f"does not divide over {count} ranks; use {sizes_that_fit(start, count)}",
+            str(start),
+        )
     if config.model.kind == "bigram_counts":
         yield Problem(
             "model.kind",

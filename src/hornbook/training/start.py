@@ -13,6 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from hornbook.corpora import CorpusSplit
+from hornbook.data import TokenStore
 from hornbook.errors import RunError
 from hornbook.listener import SILENT, Listener
 from hornbook.runs.assembly import (
@@ -39,6 +41,7 @@ from hornbook.training.session import (
     write_settings,
 )
 from hornbook.training.sharing import refuse_unshareable
+from hornbook.training.warm_start import begin_from_origin, borrowed_tokenizer, with_fixed_origin
 
 CHANGEABLE = (
     "corpus.files",
@@ -109,6 +112,7 @@ def _begin(
     """Train a new run under resolved settings, or go on with the one that ``out`` already is."""
     refuse_unshareable(wanted, ranks)
     equipment = choose_equipment(wanted, ranks)
+    wanted = with_fixed_origin(wanted)
     if out is not None:
         refuse_foreign(out)
     wanted, split = read_corpus(wanted, listener=listener)
@@ -120,9 +124,7 @@ def _begin(
     ranks.remember(folder.path)
     with run_lock(folder.path):
         try:
-            tokenizer = make_tokenizer(wanted, split, listener=listener)
-            store = make_store(split, tokenizer, listener=listener)
-            record_data(folder, wanted, split, tokenizer)
+            store = _tokenized(folder, wanted, split, listener)
             loop = make_loop(folder, wanted, store, equipment, listener)
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
@@ -188,16 +190,28 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Rank
             )
         if manifest.fingerprints is None:  # it was imported, or killed before its first step
             config, split = read_corpus(config, listener=listener)
-            if manifest.imported_from is not None:
-                tokenizer = folder.read_tokenizer()
-            else:
-                tokenizer = make_tokenizer(config, split, listener=listener)
-            store = make_store(split, tokenizer, listener=listener)
-            record_data(folder, config, split, tokenizer)
+            store = _tokenized(folder, config, split, listener)
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
+            begin_from_origin(folder, config, folder.read_tokenizer(), listener)
         loop = make_loop(folder, config, store, equipment, listener)
         return run_session(loop, changed)
+
+
+def _tokenized(
+    folder: RunFolder, config: RunConfig, split: CorpusSplit, listener: Listener
+) -> TokenStore:
+    """The tokens of a run that has none yet; it then knows what it is trained on."""
+    if folder.read_manifest().imported_from is not None:
+        tokenizer = folder.read_tokenizer()
+    else:
+        tokenizer = borrowed_tokenizer(config, listener)
+        if tokenizer is None:
+            tokenizer = make_tokenizer(config, split, listener=listener)
+    store = make_store(split, tokenizer, listener=listener)
+    record_data(folder, config, split, tokenizer)
+    begin_from_origin(folder, config, tokenizer, listener)
+    return store
 
 
 def _changeable(key: str) -> bool:

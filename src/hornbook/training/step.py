@@ -31,6 +31,7 @@ import torch
 from hornbook.data import Batch, PackedBatches, TrainingBatches
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.models import CarriedState, LanguageModel
+from hornbook.optimization import set_learning_rate
 from hornbook.optimization.sharding import part_of
 from hornbook.randomness import stream_seed
 from hornbook.runs.memory import is_out_of_memory
@@ -48,7 +49,7 @@ class StepResult:
     """What one step was like; tensors are on the device, perhaps not computed yet.
 
     Attributes:
-        loss: [] mean over the batch's real targets [nats per token].
+        loss: [] mean surprise over the batch's real targets [nats per token].
         tokens: real targets in the batch.
         gradient_norm: [] length of the whole gradient before clipping.
         applied: [] bool, whether the weights were moved.
@@ -124,7 +125,9 @@ class TrainingStep:
         self._spread, self._ranks = spread, spread.ranks
         self.model, self.optimizer = model, optimizer
         self._forward, self._precision, self._clip = forward, precision, gradient_clip
-        device = model.device
+        # To walk through all modules of a small model at every step takes a hundredth of it.
+        self._device = device = model.device
+        self._weights = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         self._late = reads_late(device)
         self.scale = LossScale(device) if precision.scaled else None
         self.clock = StepClock(device)
@@ -197,7 +200,7 @@ class TrainingStep:
     ) -> tuple[torch.Tensor, list[CarriedState]]:
         """The mean loss over ``tokens`` targets, with its gradients; and the state of each part."""
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.model.device)
+        total = torch.zeros((), device=self._device)
         row, ends = 0, []
         self.clock.mark("optimizer")
         for number, part in enumerate(parts):
@@ -210,20 +213,25 @@ class TrainingStep:
             begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
             last = number == len(parts) - 1
             with self._precision.products(), self._spread.part(last=last):
-                summed, end = self._forward(
-                    part.tokens, part.targets, begin, part.positions, part.segments
+                summed, nats, end = self._forward(
+                    part.tokens,
+                    part.targets,
+                    part.real_targets,
+                    begin,
+                    part.positions,
+                    part.segments,
                 )
             loss = summed / tokens
             self.clock.mark("forward")
             (loss if self.scale is None else loss * self.scale.value).backward()
             self.clock.mark("backward")
             ends.append(end)
-            total += loss.detach()
+            total += nats / tokens
         return self._ranks.add_up(total), ends
 
     def _gradients(self) -> tuple[tuple[str, ...], list[torch.Tensor]]:
         """The weights that have a gradient: their names, and this rank's part of the gradients."""
-        found = [(n, p.grad) for n, p in self.model.named_parameters() if p.grad is not None]
+        found = [(n, p.grad) for n, p in self._weights if p.grad is not None]
         return tuple(name for name, _ in found), [part_of(gradient) for _, gradient in found]
 
     def _shorten(self, gradients: list[torch.Tensor], norm: torch.Tensor) -> None:
@@ -239,8 +247,7 @@ class TrainingStep:
 
     def _move(self, healthy: torch.Tensor, learning_rate: float) -> None:
         """Let the optimizer take its step, if the gradient is ``healthy``."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         if self._late and getattr(self.optimizer, "_step_supports_amp_scaling", False):
             # PyTorch's own agreement: these optimizers look at the flag on the device.
             self.optimizer.grad_scale = None  # pyright: ignore[reportAttributeAccessIssue]

@@ -55,7 +55,7 @@ def update_ratios(
 
 def by_role(optimizer: torch.optim.Optimizer, ratios: torch.Tensor) -> Mapping[str, float | None]:
     """The ratios by the name of each group; ``None`` where there is none, such as for zeros."""
-    names = [str(g.get("name", number)) for number, g in enumerate(optimizer.param_groups)]
+    names = [str(g.get("role", number)) for number, g in enumerate(optimizer.param_groups)]
     return {
         name: ratio if math.isfinite(ratio) else None
         for name, ratio in zip(names, ratios.tolist(), strict=True)
