@@ -34,6 +34,7 @@ READ_UP_TO = 1 << 30
 """Of a larger corpus only the beginning is read again [bytes]."""
 COUNTED_UP_TO = 1 << 24
 """Tokens that are counted in a moment."""
+_AT_ONCE = 1 << 20
 
 
 def counted_data(
@@ -78,7 +79,7 @@ def counted_data(
     reason = (
         f"{counts['training']:,} tokens to train on and {counts['validation']:,} held back, in "
         f"{documents['training']:,} and {documents['validation']:,} documents; {windows:,} "
-        f"windows to train and {held}; each trains {rounds:.3g} times"
+        f"windows to train and {held}; each is used {rounds:.3g} times"
     )
     if batch_size > windows:
         reason += f"; a batch of {batch_size:,} holds some of them more than once"
@@ -92,17 +93,18 @@ def _wrong_tokens(store: TokenStore, vocab_size: int) -> str:
         ends = sequence.document_ends
         if len(ends) and int(ends[-1]) != len(sequence):
             return f"the last {side} document ends at {int(ends[-1]):,} of {len(sequence):,} tokens"
-        largest = max((int(part.max(initial=0)) for part in _some(sequence)), default=0)
+        largest = max((int(part.max(initial=0)) for part in _pieces(sequence)), default=0)
         if largest >= vocab_size:
             return f"a {side} token has the id {largest:,}, and the vocabulary {vocab_size:,} ids"
     return ""
 
 
-def _some(sequence: TokenSequence) -> Iterator[np.ndarray]:
-    """The shards of a side, up to a number of tokens that takes no time."""
-    left = COUNTED_UP_TO
+def _pieces(sequence: TokenSequence, upto: int = COUNTED_UP_TO) -> Iterator[np.ndarray]:
+    """The tokens of a side in pieces, ``upto`` so many: by default what takes no time."""
+    left = upto
     for shard, _ in sequence.shards():
-        yield shard[:left]
+        for first in range(0, min(len(shard), left), _AT_ONCE):
+            yield shard[first : min(first + _AT_ONCE, left)]
         left -= len(shard)
         if left <= 0:
             return
@@ -149,17 +151,17 @@ def bytes_are_kept(store: TokenStore, tokenizer: Tokenizer) -> Check:
     It is found without the text: ``round_trip`` needs it, and compares the bytes themselves.
     """
     name = "round trip"
-    if tokenizer.unknown_id is not None:
-        return Check(name, "skip", "text outside the vocabulary becomes <?>, as was asked for")
     tokens = sum(len(store.side(side)) for side in SIDES)
     if tokens > COUNTED_UP_TO:
         return Check(name, "skip", f"{tokens:,} tokens are too many to count in a moment")
+    unknown = unknown_tokens(store, tokenizer)
+    if unknown is not None:
+        return unknown
     lengths = tokenizer.byte_lengths()
     for side in SIDES:
         had = store.description["sides"][side].get("text_bytes")
-        shards = store.side(side).shards()
         try:
-            have = sum(int(lengths[shard].sum()) for shard, _ in shards)
+            have = sum(int(lengths[part].sum()) for part in _pieces(store.side(side)))
         except IndexError:
             return Check(name, "fail", "tokens have ids outside the vocabulary", grave=True)
         if had is not None and have != had:
@@ -179,8 +181,9 @@ def round_trip(split: CorpusSplit, store: TokenStore, tokenizer: Tokenizer) -> C
     Raises:
         CorpusError: when the text cannot be read any more.
     """
-    if tokenizer.unknown_id is not None:
-        return _unknown_tokens(store, tokenizer.unknown_id)
+    unknown = unknown_tokens(store, tokenizer)
+    if unknown is not None:
+        return unknown
     facts = split.facts
     total = facts.training.bytes + facts.validation.bytes
     documents = facts.training.documents + facts.validation.documents
@@ -232,15 +235,20 @@ def _lost(document: Document, place: int) -> Check:
     return Check("round trip", "fail", reason, {"document": document.id, "byte": place}, grave=True)
 
 
-def _unknown_tokens(store: TokenStore, unknown: int) -> Check:
+def unknown_tokens(store: TokenStore, tokenizer: Tokenizer) -> Check | None:
+    """No verdict where text became ``<?>``, as was asked for; ``None`` if none did."""
+    if tokenizer.unknown_id is None or getattr(tokenizer, "unknown", "") != "token":
+        return None
     tokens = unknowns = 0
     for side in SIDES:
-        for part in _some(store.side(side)):
+        for part in _pieces(store.side(side), len(store.side(side))):
             tokens += len(part)
-            unknowns += int((part == unknown).sum())
+            unknowns += int((part == tokenizer.unknown_id).sum())
+    if not unknowns:
+        return None
     reason = (
         f"{unknowns:,} of {tokens:,} tokens are <?> for text outside the vocabulary, as "
-        "tokenizer.unknown asks, so that text does not come back"
+        "tokenizer.unknown=token asks, so that text does not come back"
     )
     return Check("round trip", "skip", reason, {"unknown_tokens": unknowns, "tokens": tokens})
 

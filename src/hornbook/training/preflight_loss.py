@@ -25,6 +25,8 @@ from torch.nn import functional as F
 
 from hornbook.data import Batch
 from hornbook.models import LanguageModel
+from hornbook.runs.checkpoints import TrainingState
+from hornbook.runs.manifest import Manifest
 from hornbook.runs.memory import is_out_of_memory
 from hornbook.targets import IGNORED_TARGET
 from hornbook.training.preflight_check import Check
@@ -58,6 +60,26 @@ class Beginning:
     weights: Literal["drawn", "borrowed", "resumed"] = "drawn"
     step: int = 0
     recent: Sequence[float] = ()
+
+
+def beginning_of(manifest: Manifest, state: TrainingState) -> Beginning:
+    """Where a run's weights come from, before it goes on.
+
+    Args:
+        manifest: the run's.
+        state: where training stands.
+    """
+    fork = manifest.forked_from
+    if fork is not None and fork.step == state.step and any(map(_moves_the_loss, fork.changed)):
+        return Beginning("borrowed", state.step)
+    if state.step:
+        return Beginning("resumed", state.step, tuple(state.recent_losses))
+    other = manifest.imported_from or manifest.warm_start or fork
+    return Beginning("borrowed" if other else "drawn")
+
+
+def _moves_the_loss(setting: str) -> bool:
+    return setting.startswith(("corpus.", "data.", "model.", "context_length"))
 
 
 def first_loss(model: LanguageModel, batch: Batch, beginning: Beginning) -> Check:

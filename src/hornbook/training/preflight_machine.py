@@ -92,7 +92,7 @@ def memory_needed(measured: MeasuredSteps, device: torch.device) -> Check:
     peak, before = measured.memory_peak, measured.memory_before
     if peak is None or before is None:
         return Check("memory", "skip", "the system does not say; the steps fitted")
-    there = device_memory(device)
+    there, peak = device_memory(device), max(peak, before)
     numbers = {"peak_bytes": peak, "before_bytes": before, "available_bytes": there}
     whose = str(device) if device.type != "cpu" else "this process"
     of = f" of {in_bytes(there)}" if there else ""

@@ -7,8 +7,9 @@ gradient of exactly zero, and so must other documents of the row:
     read from          · t · · |          documents a a a b b      read from       · · ·|· t
     gradient by place  x x x 0 0 0        gradient by place        0 0 0  x x
 
-One row of each batch is read nowhere, so that rows that see each other show as well. A place
-that sees something is found with certainty by any t that stands between the two.
+One row of each batch is read nowhere, so that rows that see each other show as well, and one at
+its last place alone, which tells how far back it sees. A place that sees a later one is found by
+every t that stands between the two.
 
 Where weights begin at zero a gradient would be zero without meaning anything; such tensors are
 lent random numbers for the time of the check. Models without gradients are asked otherwise: their
@@ -60,6 +61,7 @@ def future_is_hidden(
     *,
     probes: int = PROBES,
     precision: Precision | None = None,
+    training: bool = True,
 ) -> Check:
     """Differentiate what the model gives up to some places by every token of their rows.
 
@@ -70,13 +72,15 @@ def future_is_hidden(
         batch: what it will be trained on, or a part of it, on the same device.
         probes: how many places to try.
         precision: of products; float32 unless given.
+        training: whether in the mode of training, in which attention may take another way. It is
+            the only one in which cuDNN's recurrent kernels can be differentiated.
     """
     chosen = choose_probes(batch, probes)
     if not len(chosen.places):
         return Check(NAME, "skip", "a window of one token has no future")
     device = model.device
     was_training = model.training
-    model.train(not model.closed_form)  # cuDNN's recurrent kernels differentiate in this mode only
+    model.train(training)
     found = _Found()
     step = max(min(len(batch.tokens), len(chosen.places)), 1)
     products = nullcontext() if precision is None else precision.products()
@@ -97,7 +101,7 @@ def choose_probes(batch: Batch, count: int) -> Probes:
     >>> batch = Batch(torch.zeros(2, 5, dtype=torch.int64), torch.zeros(2, 5), 10)
     >>> probes = choose_probes(batch, 3)
     >>> probes.rows.tolist(), probes.places.tolist()
-    ([0, 1, 0], [0, 1, 3])
+    ([0, 1, 0], [0, 2, 3])
     """
     real = torch.ones_like(batch.tokens, dtype=torch.bool)
     if batch.segments is not None:
@@ -132,22 +136,26 @@ class _Found:
         """Take in which places were felt.
 
         Args:
-            touched: [probes, time] how strongly, 0 for not at all.
-            hidden: [probes, time] where nothing may be felt.
-            places: [probes] what was read, -1 for nothing.
-            batch: the rows of the probes.
+            touched: [rows, time] how strongly, 0 for not at all.
+            hidden: [rows, time] where nothing may be felt.
+            places: [rows] what was read: up to there, -1 for nothing; in the last row there alone.
+            batch: the rows.
         """
         self.compared += int(hidden.sum())
         wrong = (touched != 0) & hidden
         self.leaks += int(wrong.sum())
         if not self.first and bool(wrong.any()):
-            row, seen = (int(number) for number in wrong.nonzero()[0])
+            # If rows see each other, all else that was found may have come from another row.
+            unread = wrong & (places < 0)[:, None]
+            row, seen = (
+                int(number) for number in (unread if bool(unread.any()) else wrong).nonzero()[0]
+            )
             self.first = _in_words(int(places[row]), seen, batch, row, float(touched[row, seen]))
         columns = torch.arange(touched.shape[1])
         allowed = (touched != 0) & ~hidden & (places >= 0)[:, None]
         self.blind += int((~allowed.any(dim=1) & (places >= 0)).sum())
         back = torch.where(allowed, places[:, None] - columns, 0)
-        self.reach = max(self.reach, int(back.max()))
+        self.reach = max(self.reach, int(back[-1].max()))
 
     def verdict(self, probes: int) -> Check:
         numbers = {"compared": self.compared, "seen": self.leaks, "tokens_back": self.reach}
@@ -161,12 +169,19 @@ class _Found:
                 "can be learned there"
             )
             return Check(NAME, "fail", reason, numbers, grave=True)
-        back = f"{self.reach:,} token{'' if self.reach == 1 else 's'} back"
-        seen = f"they see up to {back}" if self.reach else "they see their own token alone"
         reason = (
-            f"{probes:,} positions tried, all {self.compared:,} {what} later tokens, other "
-            f"documents and other rows are exactly zero; {seen}"
+            f"{probes:,} positions tried: later tokens, other documents and other rows have "
+            f"{self.compared:,} gradients, all exactly zero; "
         )
+        if not self.by_gradient:
+            reason = (
+                f"{probes:,} positions tried: later tokens and other rows were exchanged at "
+                f"{self.compared:,} places, and nothing changed"
+            )
+        elif self.reach:
+            reason += f"one sees {self.reach:,} token{'' if self.reach == 1 else 's'} back"
+        else:
+            reason += "they see their own token alone"
         return Check(NAME, "pass", reason, numbers)
 
 
@@ -186,8 +201,9 @@ def _in_words(place: int, seen: int, batch: Batch, row: int, strength: float) ->
 def _look(
     model: LanguageModel, batch: Batch, rows: torch.Tensor, places: torch.Tensor, found: _Found
 ) -> None:
-    """Try some probes at once, and one row more that is read nowhere."""
-    rows, places = torch.cat([rows, rows[:1]]), torch.cat([places, torch.tensor([-1])])
+    """Try some probes at once, and two rows more: one read nowhere, one at its end alone."""
+    rows = torch.cat([rows, rows[:1], rows[-1:]])
+    places = torch.cat([places, torch.tensor([-1]), places[-1:]])
     at = rows.to(batch.tokens.device)
     lent = Batch(
         batch.tokens[at],
@@ -198,6 +214,7 @@ def _look(
     )
     read = _read_places(lent, places)
     hidden = ~read
+    read[-1] &= torch.arange(read.shape[1], device=read.device) == places[-1].to(read.device)
     outputs = _Outputs(model)
     weights = _lent_weights(outputs)
     touched = None if model.closed_form else _by_gradient(outputs, weights, lent, read, places)
