@@ -57,6 +57,7 @@ class Transformer(LanguageModel):
         c, width = config, config.d_model
         self.config = config
         self.capacity = context_length
+        self.can_compile = can_compile()
         self.embedding_factor = width**0.5 if c.embedding_scale else 1.0
         self.token_embedding = Embedding(vocab_size, width)
         self._build_positions(max(c.position_count, context_length))
@@ -186,7 +187,7 @@ class Transformer(LanguageModel):
             head_size=self.config.head_size,
             filled=1.0 if layout is None else layout.filled,
             attention_dropout=self.config.attention_dropout if self.training else 0.0,
-            can_compile=can_compile(),
+            can_compile=self.can_compile,
             cached=cached,
             window=max(self.sight.windows),
             biased=self.sight.biased,
