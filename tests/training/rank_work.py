@@ -31,6 +31,14 @@ CURVES: dict[str, dict[str, Any]] = {
         "data.windows": "left_padded",
         "model.layers": 2,
     },
+    "muon": {
+        "training.parallel": "fsdp",
+        "training.optimizer.kind": "muon",
+        "training.optimizer.newton_schulz_precision": "float32",
+        "training.optimizer.cautious_decay": True,
+        "training.batch_ramp": {"start": 2, "steps": 4},
+        "model.tied_head": False,
+    },
     "packed": {"data.windows": "packed", "training.batch_size": 6},
     "carried": {"model.kind": "lstm", "model.layers": 2, "training.carry_state": True},
 }

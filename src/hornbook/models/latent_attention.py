@@ -178,7 +178,14 @@ class LatentAttention(nn.Module):
         place, content = query.split([self.rotary, self.content], dim=-1)
         # ``attend`` divides by the root of the width that it sees.
         right = math.sqrt(latents.shape[-1] / self.head_size)
-        down = torch.cat((place, content @ key_up), dim=-1) * right
+        down = torch.cat((place, _each_head(content, key_up)), dim=-1) * right
         # The rotary key goes along as a value, and is dropped: fused kernels want equal widths.
         taken = attend(down, latents, latents, dropout)[..., self.rotary :]
-        return taken @ value_up.transpose(1, 2)
+        return _each_head(taken, value_up.mT)
+
+
+def _each_head(x: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """[batch, heads, time, inner] times [heads, inner, outer], without a copy for each row."""
+    batch, heads, time, inner = x.shape
+    product = torch.bmm(x.transpose(0, 1).reshape(heads, batch * time, inner), matrices)
+    return product.view(heads, batch, time, -1).transpose(0, 1)

@@ -3,7 +3,8 @@
 Read in this order: ``start`` (a new run, or an old one continued) and ``fork``,
 ``warm_start``, ``session`` (what they share), ``loop`` (what happens between the first and the
 last step), ``step`` (one optimizer step), ``evaluation``, ``closed_form`` (models that count
-instead), ``range_test``, ``devices``, ``interruption``.
+instead), ``range_test``, ``devices``, ``interruption``. Several processes that train together:
+``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``.
 """
 
 from hornbook.training.devices import choose_device
