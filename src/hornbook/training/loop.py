@@ -50,7 +50,7 @@ from hornbook.training.evaluation import Evaluation, evaluate
 from hornbook.training.fitting import Fitting, find_fitting, first_rows
 from hornbook.training.interruption import Interruption
 from hornbook.training.jump_notes import note_of_jump
-from hornbook.training.jumps import expectation
+from hornbook.training.jumps import jump
 from hornbook.training.peak_memory import memory_in_words
 from hornbook.training.progress import Issued, with_new_line, with_step, with_time
 from hornbook.training.ranks import RankLost
@@ -302,10 +302,10 @@ class TrainingLoop:
                 raise stops.stopped_not_finite(
                     self.folder.path, self.state.step, error.what, rate=issued.rate
                 ) from error
-            expected = expectation(self.state.recent_losses)
+            expected = jump(reading.loss, self.state.recent_losses)
             self.state = with_step(self.state, issued, reading)
             self.listener.stepped(self.state.step, reading.loss, issued.result.tokens)
-            if expected is not None and reading.loss > expected.limit:
+            if expected is not None:
                 note = note_of_jump(
                     self.state.step, issued, reading, expected, self.batches, self.tokenizer
                 )
