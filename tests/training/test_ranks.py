@@ -186,6 +186,10 @@ def test_rows_are_dealt_out_whole() -> None:
             ["batch_size=16: does not divide over 3 ranks; use 15 or 18"],
         ),
         ({"training.batch_size": 2}, ["use 3, or start 2 of them"]),
+        (
+            {"training.batch_ramp.start": 4, "training.batch_ramp.steps": 9},
+            ["batch_ramp.start=4: does not divide over 3 ranks; use 3 or 6"],
+        ),
         ({"training.device": "mps"}, ["training.device=mps: is one device for one process"]),
         ({"training.device": "cuda:1"}, ["each rank takes one of its own; use cuda"]),
         (
