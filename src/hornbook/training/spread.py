@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hornbook.models import LanguageModel
 from hornbook.optimization.sharding import is_sharded, part_like, whole
+from hornbook.training.batch_loss import Count
 from hornbook.training.gradients import gradient_norms
 from hornbook.training.ranks import ALONE, Ranks
 
@@ -145,7 +146,7 @@ class Replicated(Spread):
         same one, whether a run begins here or is resumed, or their last bits would differ.
         """
         token = torch.zeros(1, 1, dtype=torch.int64, device=self.model.device)
-        self._replica(token, token, 1)[0].backward()
+        self._replica(token, token, Count(1))[0].backward()
         self._replica.zero_grad(set_to_none=True)
 
     def part(self, *, last: bool) -> AbstractContextManager[object]:
