@@ -27,6 +27,7 @@ FAST: dict[str, Any] = {
     "training.sample_every": 6,
     "training.schedule.warmup_steps": 2,
     "training.device": "cpu",
+    "training.precision": "float32",
     "sampling.max_tokens": 8,
 }
 """Settings, over the preset tiny, that train in a fraction of a second."""

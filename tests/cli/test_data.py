@@ -187,6 +187,20 @@ def test_short_lines_are_counted(call: Any, tmp_path: Path) -> None:
     assert shown.exit_code == 0, shown.output
 
 
+def test_a_batch_in_the_middle_of_a_run_is_shown_with_its_documents(
+    call: Any, refused: Callable[..., str], verses: Path
+) -> None:
+    show = ["data", "show", verses, *WORDS, "data.windows=first_full", "training.batch_size=3"]
+    later = call(*show, "--example", 6, "--rows", 3).stdout
+    heading = later.splitlines()[0]
+    assert "; examples 6 to 8 from documents " in heading
+    whole = call(*show, "training.batch_size=9", "--rows", 9).stdout
+    assert (
+        later.split("row 0: ")[1].splitlines()[1:3] == whole.split("row 6: ")[1].splitlines()[1:3]
+    )
+    assert "leave out --side" in refused(*show, "--example", 6, "--side", "validation")
+
+
 def test_a_run_is_shown_with_its_own_tokenizer(
     call: Any, refused: Callable[..., str], finished_run: hornbook.Run
 ) -> None:

@@ -128,13 +128,27 @@ def test_every_wrong_key_of_llama_is_listed(save_llama: Save) -> None:
 
 
 def test_the_other_architecture_is_not_taken(save_gpt2: Save, save_llama: Save) -> None:
-    assert "model_type is 'llama'; this is not GPT-2's layout" in refusal(GPT2, save_llama("a"))
-    assert "model_type is 'gpt2'; this is not Llama's layout" in refusal(LLAMA, save_gpt2("b"))
+    said = refusal(GPT2, save_llama("a"))
+    assert "model_type is 'llama', and of this layout it is 'gpt2'" in said
+    assert said.count("\n") == 1
+    said = refusal(LLAMA, save_gpt2("b"))
+    assert "model_type is 'gpt2', and of this layout it is 'llama'" in said
+
+
+def test_sizes_that_are_missing(save_llama: Save) -> None:
+    folder = save_llama()
+    change_config(folder, hidden_size=None, num_attention_heads=None)
+    said = refusal(LLAMA, folder)
+    assert "hidden_size is missing" in said
+    assert "num_attention_heads is missing" in said
+    assert said.count("\n") == 2
 
 
 def test_a_tokenizer_that_does_not_fit(save_gpt2: Save, finished_run: Any) -> None:
     folder = save_gpt2(vocab_size=301)
-    assert "the tokenizer has 300 ids and the model scores 301" in refusal(GPT2, folder)
+    said = refusal(GPT2, folder)
+    assert "the tokenizer has 300 ids and the model scores 301" in said
+    assert "resize_token_embeddings(300)" in said
     (folder / "tokenizer.json").unlink()
     said = refusal(GPT2, folder)
     assert "holds no tokenizer.json" in said

@@ -50,6 +50,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "embedding_norm": BOTH,
     "token_shift": BOTH,
     "bigram_features": BOTH,
+    "ngram_features": (0, 3, 4),
     "value_embeddings": BOTH,
     "input_skip": BOTH,
     "output_softcap": (0.0, 5.0),
@@ -243,6 +244,7 @@ def test_it_is_one_graph_for_a_compiler() -> None:
         norm_position="both",
         token_shift=True,
         bigram_features=True,
+        ngram_features=4,
         value_embeddings=True,
         input_skip=True,
         output_softcap=5.0,
@@ -290,6 +292,7 @@ def test_neither_padding_nor_another_document_is_seen(
 SWITCHES: dict[str, Any] = {
     "token_shift": True,
     "bigram_features": True,
+    "ngram_features": 4,
     "value_embeddings": True,
     "input_skip": True,
     "vocab_multiple": 16,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, get_args
 
@@ -27,6 +28,7 @@ from hornbook.models.feedforward import GATED, FeedForward, FeedForwardKind, def
 from hornbook.models.head import Head
 from hornbook.models.initialisation import WEIGHT_DEVIATION
 from hornbook.models.input_skip import InputSkip
+from hornbook.models.ngrams import RunEmbedding, run_rows
 from hornbook.models.norms import NormPosition
 from hornbook.models.positions import sinusoidal_table
 from hornbook.models.previous_token import LastSeen, TokenBefore, TokenShift, document_starts
@@ -178,7 +180,7 @@ def test_the_token_before_is_that_of_a_slow_look() -> None:
     ids = torch.arange(12).view(2, 6)
     x = numbers(2, 6, 3)
     before = TokenBefore(document_starts(SEGMENTS))
-    found_ids, found = before.token(ids), before.vector(x, 0)
+    found_ids, found = before.tokens(ids)[0], before.vector(x, 0)
     for row in range(2):
         for place in range(6):
             first = place == 0 or SEGMENTS[row, place] != SEGMENTS[row, place - 1]
@@ -199,13 +201,13 @@ def test_the_token_shift_adds_its_share_of_it() -> None:
 
 def test_what_was_last_seen_is_what_comes_before() -> None:
     ids, x = torch.arange(12).view(2, 6), numbers(2, 6, 3)
-    last = LastSeen(2, 2, 3, torch.device("cpu"), torch.float32)
+    last = LastSeen(2, 2, 3, torch.device("cpu"), torch.float32, count=3)
     tokens, vectors = [], []
     for piece in ((0, 2), (2, 3), (3, 6)):
         before = TokenBefore(last=last)
-        tokens.append(before.token(ids[:, slice(*piece)]))
+        tokens.append(torch.stack(before.tokens(ids[:, slice(*piece)], 3)))
         vectors.append(before.vector(x[:, slice(*piece)], 1))
-    assert torch.equal(torch.cat(tokens, 1), TokenBefore().token(ids))
+    assert torch.equal(torch.cat(tokens, 2), torch.stack(TokenBefore().tokens(ids, 3)))
     assert torch.equal(torch.cat(vectors, 1), TokenBefore().vector(x, 1))
     assert not last.vectors[0].any()
 
@@ -237,10 +239,42 @@ def test_other_pairs_share_rows_evenly_and_for_ever_the_same() -> None:
 def test_a_pair_of_tokens_has_a_vector() -> None:
     table = BigramEmbedding(10, 4)
     ids = torch.tensor([[3, 4, 3, 4]])
-    found = table(ids, TokenBefore().token(ids))
+    found = table(ids, TokenBefore().tokens(ids)[0])
     assert found.shape == (1, 4, 4)
     assert torch.equal(found[0, 1], found[0, 3])
     assert not torch.equal(found[0, 0], found[0, 2])
+
+
+def test_a_run_of_tokens_has_a_vector_wherever_it_stands_whole_in_its_document() -> None:
+    table = RunEmbedding(3, 4, buckets=1000)
+    ids = torch.tensor([[5, 6, 7, 5, 6, 7], [6, 7, 5, 6, 7, 8]])
+    starts = torch.tensor([[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 1, 0]]).bool()
+    found = table(ids, TokenBefore(starts).tokens(ids, 3))
+    cut_off = table.weight[0]
+    whole = torch.tensor([[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0]]).bool()
+    assert (found[~whole] == cut_off).all()
+    assert not (found[whole] == cut_off).all(-1).any()
+    assert torch.equal(found[0, 2], found[0, 5])
+    assert torch.equal(found[0, 3], found[1, 2])
+    assert not torch.equal(found[0, 2], found[0, 3])
+
+
+def test_runs_share_rows_evenly_and_for_ever_the_same() -> None:
+    draw = torch.Generator().manual_seed(3)
+    size, buckets = 50_257, 100_000
+    ids = list(torch.randint(0, size, (4, 200_000), generator=draw))
+    for length in (3, 4):
+        rows = run_rows(ids[:length], buckets)
+        assert rows.min() >= 1
+        assert rows.max() <= buckets
+        assert len(rows.unique()) / buckets == pytest.approx(1 - math.exp(-2), rel=0.02)
+    # The same tokens in another order are another run.
+    few = [run_rows(list(run), 1 << 26) for run in itertools.permutations(ids[:3])]
+    assert (few[0] != few[1]).float().mean() > 0.999
+    # Weights on disk are in this order.
+    known = [torch.tensor([0, 1, 50_256]), torch.tensor([0, 50_256, 9]), torch.tensor([0, 3, 8])]
+    assert run_rows(known, 8192).tolist() == [1, 5_294, 2_092]
+    assert not run_rows([*known, torch.full((3,), -1)], 8192).any()
 
 
 def test_the_head_computes_more_logits_in_training_and_gives_none_of_them() -> None:

@@ -20,6 +20,7 @@ from hornbook.cli.app import main
 from hornbook.errors import ConfigError, ToldElsewhere
 from hornbook.launch import launch_of
 from hornbook.listener import Listener
+from hornbook.optimization import model_loss
 from hornbook.training.step import TrainingStep
 
 CURVES: dict[str, dict[str, Any]] = {
@@ -32,11 +33,23 @@ CURVES: dict[str, dict[str, Any]] = {
         "model.layers": 2,
     },
     "packed": {"data.windows": "packed", "training.batch_size": 6},
+    "muon": {
+        "training.parallel": "fsdp",
+        "training.optimizer.kind": "muon",
+        "training.optimizer.newton_schulz_precision": "float32",
+        "training.optimizer.cautious_decay": True,
+        "training.objective.z_loss": 1e-3,
+        "training.batch_ramp": {"start": 2, "steps": 5},
+        "model.tied_head": False,
+        "model.kv_heads": 1,
+    },
     "carried": {"model.kind": "lstm", "model.layers": 2, "training.carry_state": True},
 }
 """Runs that two ranks train and one process as well."""
+IN_CHUNKS = {"packed", "muon"}
+"""Which of them ranks train without ever having all logits in memory."""
 STOPPED_AFTER = 5
-KILLED_IN_CALL = [7, 6]
+DIES_IN_CALL = [7, 6]
 """In which of its steps rank 1 dies, for each start of the job: the second begins at step 4."""
 
 
@@ -69,6 +82,7 @@ def compare(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
     """Train what is compared with one process, and go on with what one process has begun."""
     first = launch_of().is_first
     for name, changes in CURVES.items():
+        model_loss.LOGITS_AT_ONCE["cpu"] = 300 * 7 if name in IN_CHUNKS else 1 << 25
         hornbook.train(corpus, preset="tiny", out=folder / name, overrides={**settings, **changes})
     for name in ("ddp", "fsdp"):
         left = folder / f"{name}-left"
@@ -87,16 +101,21 @@ def compare(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
 
 
 def die(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
-    """Train as the command line does, in a folder of its own choice; rank 1 kills itself twice."""
+    """Train as the command line does, in a folder of its own choice.
+
+    Rank 1 fails at first, and when it was started again it is killed.
+    """
     os.chdir(folder)
     if not launch_of().is_first:
         call, count = TrainingStep.__call__, 0
-        last = KILLED_IN_CALL[int(os.environ["TORCHELASTIC_RESTART_COUNT"])]
+        start = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 
         def counted(self: TrainingStep, *arguments: Any, **more: Any) -> Any:
             nonlocal count
             count += 1
-            if count == last:
+            if count == DIES_IN_CALL[start]:
+                if start == 0:
+                    raise ValueError("a mistake of rank 1")
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(self, *arguments, **more)
 

@@ -13,6 +13,7 @@ from hornbook.data import Batch
 from hornbook.models import LanguageModel, Transformer, TransformerConfig, build_model
 from hornbook.models.bigram import BigramConfig
 from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
+from hornbook.models.previous_token import NOBODY, TokenBefore
 from hornbook.models.recurrent import GRUConfig, LSTMConfig, Recurrent, RNNConfig
 from hornbook.targets import IGNORED_TARGET, PADDING_SEGMENT
 from hornbook.training.preflight_data import tokens_for_each_parameter
@@ -34,7 +35,8 @@ SETTINGS: dict[str, Any] = {
         d_model=16, layers=2, heads=2, zero_init=True, zero_init_head=True, tied_head=False
     ),
     "extras": TransformerConfig(
-        d_model=16, layers=2, heads=2, token_shift=True, bigram_features=True, value_embeddings=True
+        d_model=16, layers=2, heads=2, token_shift=True, bigram_features=True, value_embeddings=True,
+        ngram_features=3
     ),
     "rnn": RNNConfig(d_model=16),
     "gru": GRUConfig(d_model=16, dropout=0.1),

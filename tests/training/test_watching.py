@@ -21,7 +21,7 @@ from hornbook.models.flops import training_flops_per_token
 from hornbook.runs.archive import pack_run, unpack_run
 from hornbook.runs.verification import verify_run
 from hornbook.training import peaks
-from hornbook.training.jumps import DEVIATIONS, FEWEST, REMEMBERED, expectation, jumps
+from hornbook.training.jumps import DEVIATIONS, FEWEST, REMEMBERED, expectation, jump
 from hornbook.training.peaks import device_peak, stated_peak
 from hornbook.training.precision import Precision
 from hornbook.training.step_time import PARTS, StepClock
@@ -134,15 +134,20 @@ def test_a_jump_is_six_robust_deviations_above_the_median() -> None:
     spread = 1.4826 * statistics.median(abs(x - middle) for x in last)
     assert found.usual == middle
     assert found.limit == pytest.approx(middle + DEVIATIONS * spread)
-    assert not any(jumps(losses[i], losses[:i]) for i in range(len(losses)))
+    assert not any(jump(losses[i], losses[:i]) for i in range(len(losses)))
     # Wild losses before it do not hide a jump.
-    assert jumps(3.5, [*losses, 9.0, 9.0, 9.0])
+    assert jump(3.5, [*losses, 9.0, 9.0, 9.0, 2.0])
+    # One that stays high jumps once.
+    assert jump(3.5, losses)
+    assert not jump(3.5, [*losses, 3.5])
+    assert not jump(math.inf, losses)
+    assert not jump(math.nan, losses)
     # Nor does noise around a falling loss make one.
     falling = [2 + 5 * math.exp(-i / 30) + draw.gauss(0, 0.05) for i in range(300)]
-    assert not any(jumps(falling[i], falling[:i]) for i in range(len(falling)))
+    assert not any(jump(falling[i], falling[:i]) for i in range(len(falling)))
     # Losses that are all the same are no reason to call a slightly larger one a jump.
-    assert not jumps(2.05, [2.0] * 60)
-    assert not jumps(99.0, [2.0] * (FEWEST - 1))
+    assert not jump(2.05, [2.0] * 60)
+    assert not jump(99.0, [2.0] * (FEWEST - 1))
 
 
 class Watcher(Listener):

@@ -71,6 +71,15 @@ def show(
         Literal["training", "validation"],
         typer.Option(help="The first batch of training, or of the measurements."),
     ] = "training",
+    example: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="The batch of training that begins with this example of the run, as notes.jsonl "
+            "names it, instead of the first.",
+        ),
+    ] = 0,
     mask: Annotated[
         bool,
         typer.Option(
@@ -92,6 +101,7 @@ def show(
       hornbook data show verses.txt data.windows=left_padded context_length=16
       hornbook data show verses.txt data.windows=packed context_length=48 --mask --svg saw.svg
       hornbook data show runs/poems-tiny --row 3 --mask
+      hornbook data show runs/poems-tiny --example 96
     """
     from hornbook.cli.data_source import open_text
     from hornbook.cli.screen import ScreenListener
@@ -99,16 +109,18 @@ def show(
 
     if svg is not None:
         check_picture_name(svg)
+    if example and side == "validation":
+        raise HornbookError("--example counts what is trained on; leave out --side validation.")
     with ScreenListener() as listener:
         text = open_text(words or (), preset, config, listener)
-    batch = _first_batch(text, side)
+    batch, documents = _batch(text, side, example)
     chosen = list(_chosen_rows(len(batch.tokens), row, rows))
     toothed = chosen[0] if row is not None else _most_documents(batch)
     if mask and toothed not in chosen:
         chosen.append(toothed)
     drawn = _drawn_rows(text, batch, side, chosen)
     masked = (drawn[chosen.index(toothed)], _mask(batch, toothed)) if mask else None
-    facts = _facts(text, batch, side)
+    facts = _facts(text, batch, side) + documents
     _print_rows(f"{text.name}: {facts}", drawn, masked)
     if svg is not None:
         from hornbook.inspection.svg import write_picture
@@ -140,20 +152,23 @@ def stats(words: Words = None, preset: Preset = None, config: ConfigFile = None)
     _print_counts(text, line_facts(training), counted)
 
 
-def _first_batch(text: TokenizedText, side: str) -> Batch:
-    """The batch of the first step, or the first one of a measurement."""
+def _batch(text: TokenizedText, side: str, example: int) -> tuple[Batch, str]:
+    """A batch of training, or the first one of a measurement; and its documents, if asked for."""
+    from hornbook.data.provenance import documents_of_batch, in_words
     from hornbook.runs.assembly import make_batches
 
     batches = make_batches(text.config, text.store)
     size = text.config.training.batch_size
     if side == "training":
-        return batches.training.batch(0, size)
+        documents = in_words(documents_of_batch(batches.training, example, size))
+        told = f"; examples {example:,} to {example + size - 1:,} from documents {documents}"
+        return batches.training.batch(example, size), told if example else ""
     if batches.evaluation is None:
         raise DataError(
             "There is no validation side to show, since corpus.validation_fraction=0; leave out "
             "--side, or keep some text for it."
         )
-    return next(iter(batches.evaluation.batches(size)))
+    return next(iter(batches.evaluation.batches(size))), ""
 
 
 def _chosen_rows(count: int, row: int | None, rows: int | None) -> range:

@@ -16,6 +16,9 @@ from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.data.packed_batches import PackedBatches
 from hornbook.data.windows import LineWindows
 
+MANY = 8
+"""Stretches of documents that are told of one batch."""
+
 Documents = list[tuple[int, int]]
 """The first and the last document of each stretch of neighbours."""
 
@@ -40,6 +43,17 @@ def documents_of_batch(
     last = np.searchsorted(ends, starts + windows.context_length, side="right")
     spans = (np.arange(a, b + 1) for a, b in zip(first, last, strict=True))
     return stretches(np.concatenate(list(spans)))
+
+
+def in_words(documents: Documents) -> str:
+    """For a person; of many stretches only the first.
+
+    >>> in_words([(3, 5), (7, 7)])
+    '3–5, 7'
+    """
+    texts = [f"{first}" if first == last else f"{first}–{last}" for first, last in documents]
+    more = f" and {len(texts) - MANY:,} more stretches" if len(texts) > MANY else ""
+    return ", ".join(texts[:MANY]) + more
 
 
 def stretches(numbers: NDArray[np.int64]) -> Documents:

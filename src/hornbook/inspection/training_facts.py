@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hornbook.data.provenance import in_words
+
 PARTS = ("data", "forward", "backward", "optimizer")
 _LARGER = ("", "k", "M", "G", "T", "P")
 
@@ -91,13 +93,10 @@ def in_units(number: float) -> str:
 
 
 def _listed(documents: Any) -> str:
-    """Stretches of document numbers, the first of them if there are many."""
+    """Stretches of document numbers; what is none is left out."""
     if not isinstance(documents, list):
         return "–"
-    whole = [pair for pair in documents if isinstance(pair, list) and len(pair) == 2]
-    texts = [f"{a}" if a == b else f"{a}–{b}" for a, b in whole]
-    more = f" and {len(texts) - 8} more stretches" if len(texts) > 8 else ""
-    return ", ".join(texts[:8]) + more
+    return in_words([(p[0], p[1]) for p in documents if isinstance(p, list) and len(p) == 2])
 
 
 def _number(value: Any) -> float | None:

@@ -30,12 +30,14 @@ class ForeignConfig:
 
     Attributes:
         problems: what is wrong so far, a sentence each.
+        incomplete: whether a size is missing, so that what follows from the sizes says nothing.
     """
 
     def __init__(self, values: Mapping[str, Any], source: str = "config.json") -> None:
         self.values = dict(values)
         self.source = source
         self.problems: list[str] = []
+        self.incomplete = False
 
     @classmethod
     def read(cls, path: Path) -> ForeignConfig:
@@ -61,6 +63,7 @@ class ForeignConfig:
         value = self._value(key, default)
         if type(value) is int and least <= value < 1 << 31:
             return value
+        self.incomplete |= value is None
         self._add(key, value, f"a whole number from {least} is expected")
         return max(least, 1)
 

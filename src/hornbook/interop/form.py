@@ -83,6 +83,16 @@ class Form(ABC):
             ``None`` where the sizes themselves make no model.
         """
 
+    def is_described_by(self, values: ForeignConfig) -> bool:
+        """Whether a ``config.json`` is of this architecture; if not, that is all that is told."""
+        found = values.values.get("model_type")
+        if found in (None, self.name):
+            return True
+        values.problems.append(
+            f"{values.source}: model_type is {found!r:.60}, and of this layout it is {self.name!r}"
+        )
+        return False
+
     @abstractmethod
     def write(self, config: TransformerConfig, vocab_size: int) -> dict[str, Any]:
         """The keys of ``config.json``; ``config.position_count`` is set."""
@@ -111,6 +121,8 @@ class Form(ABC):
 
 def settings_of(values: ForeignConfig, vocab_size: int, **settings: Any) -> ForeignModel | None:
     """Build the settings, and add to ``values.problems`` what makes them no model."""
+    if values.incomplete:
+        return None
     try:
         config = TransformerConfig(**settings)
     except ValidationError as error:

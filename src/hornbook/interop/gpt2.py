@@ -67,7 +67,8 @@ class GPT2Form(Form):
 
     def read(self, values: ForeignConfig) -> ForeignModel | None:
         """See ``Form.read``."""
-        values.must_be("model_type", "gpt2", "this is not GPT-2's layout")
+        if not self.is_described_by(values):
+            return None
         values.must_be("scale_attn_weights", True, "attention would not be scaled")
         values.must_be(
             "scale_attn_by_inverse_layer_idx", False, "attention would be scaled by the layer"

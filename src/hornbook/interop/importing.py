@@ -192,10 +192,16 @@ def _read_config(form: Form, folder: Path, tensors: TensorFiles) -> ForeignConfi
 def _differing_vocabulary(tokenizer: Tokenizer, entries: int) -> list[str]:
     if tokenizer.vocab_size == entries:
         return []
-    return [
+    found = (
         f"the tokenizer has {tokenizer.vocab_size:,} ids and the model scores {entries:,}; they "
         "must be the same. Give the model's own with --tokenizer"
-    ]
+    )
+    if tokenizer.vocab_size < entries:
+        found += (
+            "; if the last rows are only padding, cut them off in transformers: "
+            f"model.resize_token_embeddings({tokenizer.vocab_size})"
+        )
+    return [found]
 
 
 def _run_config(source: _Source, context_length: int | None) -> RunConfig:

@@ -60,10 +60,11 @@ class LlamaForm(Form):
 
     def read(self, values: ForeignConfig) -> ForeignModel | None:
         """See ``Form.read``."""
-        values.must_be("model_type", "llama", "this is not Llama's layout")
+        if not self.is_described_by(values):
+            return None
         values.must_be("quantization_config", None, "its weights are not plain numbers")
         width, heads = values.whole("hidden_size"), values.whole("num_attention_heads")
-        if width % heads == 0:
+        if not values.incomplete and width % heads == 0:
             values.must_be(
                 "head_dim", width // heads, "heads of another size than hidden_size / heads"
             )

@@ -2,13 +2,15 @@
 
 Read in this order: ``base`` (the contract and the idea of a state), ``bigram`` and
 ``bigram_counts`` (the two smallest language models there are), ``recurrent`` (plain RNN, GRU
-and LSTM), then the transformer's parts as data meets them: ``linear``, ``embeddings``,
+and LSTM), then the transformer's parts as data meets them: ``linear``, ``embeddings``, ``ngrams``,
 ``positions`` and ``rotary``, ``norms``, ``previous_token``, ``attention`` or ``latent_attention``
 with their ``kv_cache``, ``feedforward``, ``input_skip``, ``block``, ``head``, and ``transformer``,
 which puts them together after ``transformer_config`` and begins with the weights of
 ``initialisation``. Which token sees which, and how well, is told in ``masks``, ``alibi``,
 ``soft_cap`` and ``sight``; that it costs no more than it must, in ``attention_paths``,
-``document_layout`` (CPU) and ``block_attention`` (CUDA).
+``document_layout`` (CPU) and ``block_attention`` (CUDA). Which kernel computes it in which numbers:
+``products``, ``dot_product`` and ``short_attention``, by what ``processor`` knows of the machine.
+``undrawn`` makes models whose weights are about to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.

@@ -38,13 +38,14 @@ def distance_bias(slopes: torch.Tensor, places: torch.Tensor, queries: int) -> t
 
     Args:
         slopes: [heads].
-        places: [keys] the place of each key in its row; only how far they lie apart counts.
+        places: [keys] ``int64``, the place of each key in its row; only how far apart they lie
+            counts.
         queries: how many of the last keys' tokens ask.
 
     Returns:
         [heads, queries, keys]; positive, and meaningless, for keys after a query.
 
-    >>> distance_bias(torch.tensor([0.5]), torch.arange(3.0), 2).tolist()
+    >>> distance_bias(torch.tensor([0.5]), torch.arange(3), 2).tolist()
     [[[-0.5, 0.0, 0.5], [-1.0, -0.5, 0.0]]]
     """
     asking = places[len(places) - queries :]

@@ -13,7 +13,6 @@ All give the same result, within rounding; they differ in what they compute for 
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
@@ -102,7 +101,6 @@ def attention_path(
     return "masked" if segmented else "causal"
 
 
-@cache
 def can_compile() -> bool:
     """Whether PyTorch can make kernels for a CUDA device: it needs Triton."""
     return find_spec("triton") is not None

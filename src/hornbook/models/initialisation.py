@@ -8,7 +8,7 @@
     gains                          one; but where a norm stands on what a layer gives, its gain is
                                    what writes: 0.02 / √(2 × layers), or zero
     biases, token shifts           zero
-    tables of pairs and values     zero, so that what never occurs adds nothing
+    tables of pairs, runs, values     zero, so that what never occurs adds nothing
     input skip                     one for the residual, zero for the embedding
 
 A switch that adds weights draws nothing for them. So two models that differ in such a switch
@@ -32,6 +32,7 @@ LAST_MATRICES = ("attention.output.weight", "feedforward.down.weight")
 # ``embedding_norm`` 4.41 and 4.28.
 LAST_GAINS = "output_norm.weight"
 BEGINS_AT_ZERO = ("bias", "_shift.weight", "bigram_embedding.weight")
+TABLES_AT_ZERO = ("run_embeddings.", "value_embeddings.")
 
 
 def initialise_transformer(
@@ -44,7 +45,7 @@ def initialise_transformer(
         if name.endswith("input_skip.weight"):
             with torch.no_grad():
                 parameter.copy_(torch.tensor([1.0, 0.0]))
-        elif name.endswith(BEGINS_AT_ZERO) or name.startswith("value_embeddings."):
+        elif name.endswith(BEGINS_AT_ZERO) or name.startswith(TABLES_AT_ZERO):
             nn.init.zeros_(parameter)
         elif name.endswith(LAST_GAINS):
             nn.init.constant_(parameter, writing)

@@ -47,6 +47,25 @@ def band(time: int, window: int = 0) -> torch.Tensor:
     return before.triu(1 - window) if window else before
 
 
+def layer_pattern(value: object) -> str:
+    """Which layers have a window, as it is written in the settings.
+
+    Raises:
+        ValueError: when it is neither a word that is known nor a list of numbers.
+
+    >>> layer_pattern("alternate"), layer_pattern(" 0, 3"), layer_pattern([0, 3]), layer_pattern(2)
+    ('alternate', '0,3', '0,3', '2')
+    """
+    if value in ("all", "alternate"):
+        return str(value)
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    numbers = [str(part).strip() for part in parts]
+    if not numbers or not all(number.isascii() and number.isdigit() for number in numbers):
+        message = "should be all, alternate, or the numbers of layers from 0, as in 0,1,2"
+        raise ValueError(message)
+    return ",".join(numbers)
+
+
 def layer_windows(window: int, pattern: str, layers: int) -> list[int]:
     """For each layer, how many of the last tokens it sees; 0 means all.
 
@@ -71,5 +90,4 @@ def listed_layers(pattern: str) -> list[int]:
     >>> listed_layers("0,2,3"), listed_layers("all")
     ([0, 2, 3], [])
     """
-    numbers = [part.strip() for part in pattern.split(",")]
-    return [int(number) for number in numbers] if numbers[0].isdigit() else []
+    return [] if pattern in ("all", "alternate") else [int(n) for n in pattern.split(",")]

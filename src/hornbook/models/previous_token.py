@@ -24,22 +24,30 @@ NOBODY = -1
 
 
 class LastSeen:
-    """The last token of every row and its vectors: what the next token will have before it.
+    """The last tokens of every row and the last vectors: what the next token will have before it.
 
     Args:
         batch_size: rows.
         places: how many streams of vectors are remembered.
         width: size of a vector.
+        count: how many tokens are remembered.
 
     Attributes:
-        token: [batch, 1] ``int64``, ``NOBODY`` at first.
+        tokens: [batch, count] ``int64``, ``NOBODY`` at first.
         vectors: for each place [batch, 1, width], zero at first.
     """
 
     def __init__(
-        self, batch_size: int, places: int, width: int, device: torch.device, dtype: torch.dtype
+        self,
+        batch_size: int,
+        places: int,
+        width: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        count: int = 1,
     ) -> None:
-        self.token = torch.full((batch_size, 1), NOBODY, device=device)
+        self.tokens = torch.full((batch_size, count), NOBODY, device=device)
         shape = (batch_size, 1, width)
         self.vectors = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(places)]
 
@@ -55,18 +63,29 @@ class TokenBefore:
     def __init__(self, starts: torch.Tensor | None = None, last: LastSeen | None = None) -> None:
         self.starts, self.last = starts, last
 
-    def token(self, tokens: torch.Tensor) -> torch.Tensor:
-        """[batch, time] ids to those before them, ``NOBODY`` where a document begins.
+    def tokens(self, tokens: torch.Tensor, count: int = 1) -> list[torch.Tensor]:
+        """[batch, time] ids to those 1, 2, … ``count`` places before them, each [batch, time].
 
-        >>> TokenBefore(torch.tensor([[True, False, True]])).token(torch.tensor([[4, 5, 6]]))
-        tensor([[-1,  4, -1]])
+        ``NOBODY`` stands where that place lies before the document. Asked once a call.
+
+        >>> starts = torch.tensor([[True, False, False, True]])
+        >>> TokenBefore(starts).tokens(torch.tensor([[4, 5, 6, 7]]), 2)
+        [tensor([[-1,  4,  5, -1]]), tensor([[-1, -1,  4, -1]])]
         """
         if self.last is not None:
-            before = torch.cat([self.last.token, tokens[:, :-1]], dim=1)
-            self.last.token.copy_(tokens[:, -1:])
-            return before
-        before = F.pad(tokens[:, :-1], (1, 0), value=NOBODY)
-        return before if self.starts is None else before.masked_fill(self.starts, NOBODY)
+            kept, time = self.last.tokens, tokens.shape[1]
+            known = torch.cat([kept, tokens], dim=1)
+            last = kept.shape[1]
+            found = [known[:, last - back : last - back + time] for back in range(1, count + 1)]
+            kept.copy_(known[:, -last:])
+            return found
+        found, before = [], tokens
+        for _ in range(count):
+            before = F.pad(before[:, :-1], (1, 0), value=NOBODY)
+            if self.starts is not None:
+                before = before.masked_fill(self.starts, NOBODY)
+            found.append(before)
+        return found
 
     def vector(self, x: torch.Tensor, place: int) -> torch.Tensor:
         """[batch, time, width] to what stood before, zero where a document begins.

@@ -57,7 +57,8 @@ class Sight(nn.Module):
             self.register_buffer("near", near, persistent=False)
         if self.biased:
             # The table of [heads, context, context] would be too large to keep: 50 MB for GPT-2.
-            places = torch.arange(context_length, dtype=torch.float32)
+            # Whole numbers, so that a model in bfloat16 still counts beyond 256.
+            places = torch.arange(context_length)
             self.register_buffer("slopes", alibi_slopes(alibi_heads), persistent=False)
             self.register_buffer("places", places, persistent=False)
 

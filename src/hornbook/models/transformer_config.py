@@ -6,13 +6,14 @@ A field's default is what runs did before there was the field, so old runs keep 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hornbook.errors import Problem
 from hornbook.models.feedforward import FeedForwardKind, default_d_ff
-from hornbook.models.masks import layer_windows, listed_layers
+from hornbook.models.masks import layer_pattern, layer_windows, listed_layers
+from hornbook.models.ngrams import DEFAULT_BUCKETS, LONGEST_RUN, SHORTEST_RUN
 from hornbook.models.norms import NormKind, NormPosition
 from hornbook.models.positions import PositionKind
 from hornbook.models.rotary import RotaryScaling, RotaryScalingKind, rotated_size
@@ -49,9 +50,9 @@ class TransformerConfig(Settings):
 
     window: int = Field(default=0, ge=0, le=1 << 24)
     """How many of the last tokens a token sees, itself counted in, in the layers of window_layers;
-    0 means all [tokens]."""
+    0 means all, and so does the context length or more [tokens]."""
 
-    window_layers: str = Field(default="all", pattern=r"^(all|alternate|\s*\d+(\s*,\s*\d+)*\s*)$")
+    window_layers: Annotated[str, BeforeValidator(layer_pattern)] = "all"
     """The layers that have the window: all, alternate (the first, the third, and so on), or their
     numbers from 0, as in 0,1,2."""
 
@@ -142,6 +143,13 @@ class TransformerConfig(Settings):
     bigram_buckets: int = Field(default=0, ge=0, le=1 << 26)
     """Rows in the table of pairs; 0 means one for each pair, or five for each entry of a vocabulary
     whose pairs are too many [rows]."""
+
+    ngram_features: int = Field(default=0, ge=0, le=LONGEST_RUN)
+    """Runs of three tokens up to so many have learned vectors, too, which are added to the
+    embedding of their last token; 0 for none. Pairs are bigram_features [tokens]."""
+
+    ngram_buckets: int = Field(default=0, ge=0, le=1 << 26)
+    """Rows in the table of each length of run; 0 means 8,192 [rows]."""
 
     value_embeddings: bool = False
     """Whether every second layer, the last one among them, adds a learned vector for each token to
@@ -237,7 +245,22 @@ class TransformerConfig(Settings):
     @property
     def looks_back(self) -> bool:
         """Whether a token reads its neighbour on the left without attention."""
-        return self.token_shift or self.bigram_features
+        return self.token_shift or self.tokens_before > 0
+
+    @property
+    def ngram_lengths(self) -> range:
+        """The lengths of run that have a table."""
+        return range(SHORTEST_RUN, self.ngram_features + 1)
+
+    @property
+    def ngram_rows(self) -> int:
+        """Rows for runs in each of their tables, with 0 resolved."""
+        return self.ngram_buckets or DEFAULT_BUCKETS
+
+    @property
+    def tokens_before(self) -> int:
+        """How many ids before each token are looked up in tables together with it."""
+        return max(self.ngram_features - 1, 1 if self.bigram_features else 0)
 
     @property
     def value_layers(self) -> tuple[int, ...]:
@@ -353,7 +376,8 @@ class TransformerConfig(Settings):
         """A problem for each of ``keys`` that was changed though nothing reads it."""
         for key in keys:
             if (value := getattr(self, key)) != type(self).model_fields[key].default:
-                yield Problem(key, f"is only for {where}, or leave it out", str(value))
+                shown = _shown(value) if isinstance(value, bool) else str(value)
+                yield Problem(key, f"is only for {where}, or leave it out", shown)
 
     def _conflicts_of_norms(self) -> Iterator[Problem]:
         if self.norm != "none":
@@ -385,6 +409,19 @@ class TransformerConfig(Settings):
                 "would set the embedding to zero as well, because they share their weights, and "
                 "nothing could be learned; add tied_head=false",
                 "true",
+            )
+        if 0 < self.ngram_features < SHORTEST_RUN:
+            yield Problem(
+                "ngram_features",
+                f"counts from runs of {SHORTEST_RUN}; use {SHORTEST_RUN} to {LONGEST_RUN}, or 0 "
+                "with bigram_features=true for pairs alone",
+                str(self.ngram_features),
+            )
+        if self.ngram_buckets and not self.ngram_features:
+            yield Problem(
+                "ngram_buckets",
+                "has no table to be the size of; add ngram_features=3 or more",
+                str(self.ngram_buckets),
             )
         if self.bigram_buckets and not self.bigram_features:
             yield Problem(

@@ -3,7 +3,11 @@
 Read in this order: ``start`` (a new run, or an old one continued) and ``fork``,
 ``warm_start``, ``session`` (what they share), ``loop`` (what happens between the first and the
 last step), ``step`` (one optimizer step), ``evaluation``, ``closed_form`` (models that count
-instead), ``range_test``, ``devices``, ``interruption``.
+instead), ``range_test``, ``devices``, ``interruption``. Several processes that train together:
+``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. What is found out beforehand:
+``preflight`` (all of it), ``preflight_quick`` (what every training looks at), and what they ask in
+``preflight_data``, ``preflight_sight``, ``preflight_loss``, ``preflight_steps`` and
+``preflight_machine``.
 """
 
 from hornbook.training.devices import choose_device

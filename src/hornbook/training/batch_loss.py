@@ -10,6 +10,8 @@ model itself; so no name of a wrapper ever reaches a file.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
@@ -22,6 +24,13 @@ from hornbook.optimization import (
     loss_sum,
     model_loss_sum,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number that a compiler does not look at: it would make a kernel for every one."""
+
+    number: int
 
 
 class BatchLoss(nn.Module):
@@ -40,7 +49,7 @@ class BatchLoss(nn.Module):
         self,
         tokens: torch.Tensor,
         targets: torch.Tensor,
-        real_targets: int,
+        real_targets: Count,
         state: State = None,
         positions: torch.Tensor | None = None,
         segments: torch.Tensor | None = None,
@@ -50,7 +59,7 @@ class BatchLoss(nn.Module):
         Args:
             tokens: [batch, time] ``int64``.
             targets: [batch, time] ``int64``; ``IGNORED_TARGET`` does not count.
-            real_targets: how many count.
+            real_targets: how many count, on the host.
             state: the state before each row; ``None`` starts every row afresh.
             positions: [batch, time] ``int64``, or ``None``; see ``LanguageModel.hidden``.
             segments: [batch, time] ``int64``, or ``None``.
@@ -59,7 +68,7 @@ class BatchLoss(nn.Module):
         found = self._loss(features, targets, real_targets)
         return found.objective, found.nats, end
 
-    def _loss(self, features: torch.Tensor, targets: torch.Tensor, real_targets: int) -> LossSum:
+    def _loss(self, features: torch.Tensor, targets: torch.Tensor, real_targets: Count) -> LossSum:
         compiled = torch.compiler.is_compiling()
         if compiled and few_logits(self.model, targets):
             # Fixed shapes and one kernel: worth more than a product without padded targets.
@@ -73,7 +82,7 @@ def _loss_of_real(
     objective: ObjectiveConfig,
     features: torch.Tensor,
     targets: torch.Tensor,
-    real_targets: int,
+    real_targets: Count,
     compiled: bool,
 ) -> LossSum:
     """``model_loss_sum``, whose shapes change with what is padded."""
@@ -82,6 +91,6 @@ def _loss_of_real(
         features,
         targets,
         objective,
-        real_targets=real_targets,
+        real_targets=real_targets.number,
         compiled=compiled,
     )

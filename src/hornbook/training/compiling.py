@@ -15,6 +15,7 @@ shape comes, and a resumed run, which meets them at other steps, would round oth
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,12 +145,17 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
-def many_shapes(*, compiled: bool) -> Iterator[None]:
+def compiler_in_use(*, compiled: bool) -> Iterator[None]:
     """Within it, as many shapes are compiled as a batch that grows may have."""
     if not compiled:
         yield
         return
     from torch._dynamo import config as dynamo  # takes a second to import
 
-    with dynamo.patch(recompile_limit=MOST_SHAPES):  # pyright: ignore[reportAttributeAccessIssue]
+    with (
+        dynamo.patch(recompile_limit=MOST_SHAPES),  # pyright: ignore[reportAttributeAccessIssue]
+        warnings.catch_warnings(),
+    ):
+        # It sees through functions that remember what they gave; ours always give the same.
+        warnings.filterwarnings("ignore", message=".*functools.lru_cache.*")
         yield

@@ -19,7 +19,7 @@ from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel, Transformer
 from hornbook.runs.config import RunConfig
 from hornbook.training.batch_loss import BatchLoss
-from hornbook.training.compiling import CompileChoice, Pass, choose_compile, many_shapes
+from hornbook.training.compiling import CompileChoice, Pass, choose_compile, compiler_in_use
 from hornbook.training.devices import choose_device, memory_of
 from hornbook.training.precision import Precision, choose_precision
 from hornbook.training.ranks import ALONE, Ranks
@@ -53,7 +53,7 @@ class Equipment:
         with (
             threads_in_use(self.threads),
             self.precision.in_use(),
-            many_shapes(compiled=self.compiling.compiled),
+            compiler_in_use(compiled=self.compiling.compiled),
         ):
             yield
 

@@ -11,6 +11,7 @@ noise is the standard deviation and which a few wild losses do not widen:
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,11 +58,19 @@ def expectation(before: Sequence[float]) -> Expectation | None:
     return Expectation(usual, usual + DEVIATIONS * deviation)
 
 
-def jumps(loss: float, before: Sequence[float]) -> bool:
-    """Whether ``loss`` is a jump after the losses ``before``.
+def jump(loss: float, before: Sequence[float]) -> Expectation | None:
+    """What was expected, if ``loss`` is a jump after the losses ``before``.
 
-    >>> jumps(3.4, [2.1, 2.0, 2.2, 2.1, 2.0] * 10), jumps(2.9, [2.1, 2.0, 2.2, 2.1, 2.0] * 10)
-    (True, False)
+    Where the loss before it jumped already, it is no new one: a run that stays high is noted once.
+    A loss that is not finite is no jump: it ends a run, or is skipped.
+
+    >>> before = [2.1, 2.0, 2.2, 2.1, 2.0] * 10
+    >>> jump(3.4, before) is None, jump(2.9, before) is None, jump(3.4, [*before, 3.4]) is None
+    (False, True, True)
     """
     expected = expectation(before)
-    return expected is not None and loss > expected.limit
+    if expected is None or not expected.limit < loss < math.inf:
+        return None
+    earlier = expectation(before[:-1])
+    jumped_already = earlier is not None and before[-1] > earlier.limit
+    return None if jumped_already else expected

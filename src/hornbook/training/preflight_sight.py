@@ -323,23 +323,20 @@ def _labelled(
     leaves: list[tuple[list[torch.Tensor], torch.Tensor]] = []
     pending: list[list[torch.Tensor]] = []
 
-    def is_label(value: object) -> bool:
-        if not isinstance(value, torch.Tensor) or value.is_floating_point():
-            return False
-        return bool((value >= _FIRST_LABEL).any())
+    def looked_up(value: object, labelled: list[torch.Tensor]) -> object:
+        """The tokens that labels stand for, which are noted; everything else as it is."""
+        if isinstance(value, list | tuple):
+            return [looked_up(each, labelled) for each in value]
+        if not isinstance(value, torch.Tensor) or not bool((value >= _FIRST_LABEL).any()):
+            return value
+        labelled.append(value)
+        return torch.where(value < 0, value, flat[(value - _FIRST_LABEL).clamp(min=0)])
 
-    def enter(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        pending.append([value for value in args if is_label(value)])
-        return tuple(
-            torch.where(value < 0, value, flat[(value - _FIRST_LABEL).clamp(min=0)])
-            if is_label(value)
-            else value
-            for value in args
-        )
+    def enter(module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...]:
+        pending.append([])
+        return tuple(looked_up(value, pending[-1]) for value in args)
 
-    def leave(
-        module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor
-    ) -> torch.Tensor:
+    def leave(module: nn.Module, args: tuple[object, ...], output: torch.Tensor) -> torch.Tensor:
         labelled = pending.pop()
         if not labelled:
             return output

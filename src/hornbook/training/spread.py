@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hornbook.models import LanguageModel
 from hornbook.optimization.sharding import is_sharded, part_like, whole
+from hornbook.training.batch_loss import Count
 from hornbook.training.gradients import gradient_norms
 from hornbook.training.ranks import ALONE, Ranks
 
@@ -135,6 +136,18 @@ class Replicated(Spread):
         # PyTorch compares annotations with types, and here they are text; a lambda has none.
         self._replica.register_comm_hook(None, lambda _, bucket: _added_up(bucket))
         self.module = self._replica
+        self._settle_packs()
+
+    def _settle_packs(self) -> None:
+        """Take a pass over a single token, whose gradients are thrown away.
+
+        After its first pass DDP packs the gradients anew, in the order in which they came; and the
+        packs decide in which order three ranks or more are added up. So the first pass must be the
+        same one, whether a run begins here or is resumed, or their last bits would differ.
+        """
+        token = torch.zeros(1, 1, dtype=torch.int64, device=self.model.device)
+        self._replica(token, token, Count(1))[0].backward()
+        self._replica.zero_grad(set_to_none=True)
 
     def part(self, *, last: bool) -> AbstractContextManager[object]:
         """See ``Spread``."""

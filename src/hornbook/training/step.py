@@ -35,6 +35,7 @@ from hornbook.optimization import set_learning_rate
 from hornbook.optimization.sharding import part_of
 from hornbook.randomness import stream_seed
 from hornbook.runs.memory import is_out_of_memory
+from hornbook.training.batch_loss import Count
 from hornbook.training.compiling import Pass
 from hornbook.training.gradients import first_not_finite, scale_gradients
 from hornbook.training.loss_scale import LossScale
@@ -216,7 +217,7 @@ class TrainingStep:
                 summed, nats, end = self._forward(
                     part.tokens,
                     part.targets,
-                    part.real_targets,
+                    Count(part.real_targets),
                     begin,
                     part.positions,
                     part.segments,

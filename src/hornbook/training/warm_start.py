@@ -138,15 +138,20 @@ def borrow_weights(model: LanguageModel, tokenizer: Tokenizer, origin: Run) -> W
 def common_tokens(ours: Tokenizer, theirs: Tokenizer) -> torch.Tensor:
     """The ids of every token that both vocabularies have: [tokens, 2] ``int64``, ours first.
 
-    A token is what its bytes are; a special token is what it is called.
+    A token is what its bytes are; a special token is what it is called, or else what it is for:
+    to end a document, to begin one, to fill a row, to stand for the unknown.
     """
     known = _ids_by_meaning(theirs)
-    pairs = [
-        (token_id, known[meaning])
+    pairs = {
+        token_id: known[meaning]
         for meaning, token_id in _ids_by_meaning(ours).items()
         if meaning in known
-    ]
-    return torch.tensor(pairs, dtype=torch.int64).view(-1, 2)
+    }
+    for role in ("end_id", "start_id", "pad_id", "unknown_id"):
+        here, there = getattr(ours, role), getattr(theirs, role)
+        if here is not None and there is not None:
+            pairs.setdefault(here, there)
+    return torch.tensor(sorted(pairs.items()), dtype=torch.int64).view(-1, 2)
 
 
 def told(record: WarmStart) -> list[str]:
