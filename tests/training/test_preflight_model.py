@@ -35,8 +35,13 @@ SETTINGS: dict[str, Any] = {
         d_model=16, layers=2, heads=2, zero_init=True, zero_init_head=True, tied_head=False
     ),
     "extras": TransformerConfig(
-        d_model=16, layers=2, heads=2, token_shift=True, bigram_features=True, value_embeddings=True,
-        ngram_features=3
+        d_model=16,
+        layers=2,
+        heads=2,
+        token_shift=True,
+        bigram_features=True,
+        ngram_features=3,
+        value_embeddings=True,
     ),
     "rnn": RNNConfig(d_model=16),
     "gru": GRUConfig(d_model=16, dropout=0.1),
@@ -136,6 +141,17 @@ def test_an_attention_without_mask_fails_though_all_projections_are_zero(
 
     monkeypatch.setattr("hornbook.models.sight.causal_attention", everything)
     found = future_is_hidden(build("zeros"), rows("whole"))
+    assert found.verdict == "fail"
+
+
+def test_a_table_of_runs_that_reads_ahead_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = TokenBefore.tokens
+
+    def ahead(self: Any, tokens: torch.Tensor, count: int) -> list[torch.Tensor]:
+        return [*original(self, tokens, count)[:-1], F.pad(tokens[:, 1:], (0, 1), value=NOBODY)]
+
+    monkeypatch.setattr(TokenBefore, "tokens", ahead)
+    found = future_is_hidden(build("extras"), rows("whole"))
     assert found.verdict == "fail"
 
 
