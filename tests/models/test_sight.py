@@ -14,6 +14,7 @@ from hornbook.models.alibi import alibi_slopes, distance_bias
 from hornbook.models.attention_paths import AttentionPath, attention_path
 from hornbook.models.block_attention import BLOCK, block_attention, sawtooth_blocks
 from hornbook.models.document_layout import DocumentLayout
+from hornbook.models.dot_product import dot_product_attention
 from hornbook.models.masks import band, sawtooth
 from hornbook.models.sight import Sight
 from hornbook.models.soft_cap import capped_attention
@@ -109,6 +110,29 @@ def test_rows_in_order_are_the_loops_whole_and_behind_a_cache(rule: dict[str, An
         part = attend(query[:, :, seen:last], key[:, :, first:last], value[:, :, first:last], 0.0)
         torch.testing.assert_close(part, expected[:, :, seen:last], atol=2e-5, rtol=1e-4)
         seen = last
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kv_heads", [1, 2, 3])
+def test_heads_that_share_keys_may_ask_together(kv_heads: int, dtype: torch.dtype) -> None:
+    draw = torch.Generator().manual_seed(6)
+    query = torch.randn(2, HEADS, 1, SIZE, generator=draw)
+    key, value = (torch.randn(2, kv_heads, 40, SIZE, generator=draw) for _ in range(2))
+    rows, seen = torch.randn(2, HEADS, 1, 40, generator=draw), torch.arange(40) > 7
+    for mask in (
+        None,
+        seen.expand(1, 40),
+        rows,
+        rows[0],
+        rows[:, :1] > 0,
+        seen.expand(2, 1, 1, 40),
+    ):
+        many = [part.repeat_interleave(HEADS // kv_heads, 1) for part in (key, value)]
+        expected = dot_product_attention(query, *many, mask=mask)
+        low = mask.to(dtype) if mask is not None and mask.dtype != torch.bool else mask
+        found = dot_product_attention(query.to(dtype), key.to(dtype), value.to(dtype), mask=low)
+        near = 1e-5 if dtype == torch.float32 else 0.05
+        torch.testing.assert_close(found.float(), expected, atol=near, rtol=near)
 
 
 def test_layers_share_what_is_made() -> None:
