@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 from torch.nn.attention.flex_attention import flex_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from hornbook.models import window_pairs
 from hornbook.models.alibi import alibi_slopes, distance_bias
 from hornbook.models.attention_paths import AttentionPath, attention_path
 from hornbook.models.block_attention import BLOCK, block_attention, sawtooth_blocks
@@ -76,8 +78,12 @@ def by_loops(
     return found
 
 
+@pytest.mark.parametrize("shortest", [2, 128])
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_every_way_is_the_loops(rule: dict[str, Any]) -> None:
+def test_every_way_is_the_loops(
+    rule: dict[str, Any], shortest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_pairs, "SHORTEST_PAIRED_ROW", shortest)
     query, key, value = heads_of(1)
     expected = by_loops(query, key, value, SEGMENTS, **rule)
     sight, layout = sight_of(**rule), DocumentLayout.of(SEGMENTS)
@@ -133,6 +139,49 @@ def test_heads_that_share_keys_may_ask_together(kv_heads: int, dtype: torch.dtyp
         found = dot_product_attention(query.to(dtype), key.to(dtype), value.to(dtype), mask=low)
         near = 1e-5 if dtype == torch.float32 else 0.05
         torch.testing.assert_close(found.float(), expected, atol=near, rtol=near)
+
+
+@pytest.mark.parametrize("shortest", [2, 128])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule["window"] > 1], ids=str)
+def test_pairs_of_windows_are_the_mask(
+    rule: dict[str, Any], shortest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_pairs, "SHORTEST_PAIRED_ROW", shortest)
+    window, sight = rule["window"], Sight(150, windows=[rule["window"]], **_others(rule))
+    for time in (1, 3, window, window + 1, 2 * window - 1, 2 * window, 3 * window, 25, 128, 149):
+        found = {}
+        for name in ("causal", "masked"):
+            heads = [part.requires_grad_() for part in heads_of(time, time=time)]
+            alone = torch.zeros(3, time, dtype=torch.int64)
+            path: Any = name
+            attend = sight.attends(path, time=time, segments=alone)[0]
+            result = attend(*heads, 0.0)  # type: ignore[call-arg]
+            result.square().sum().backward()
+            found[name] = result, *(part.grad for part in heads)
+        for ours, exact in zip(found["causal"], found["masked"], strict=True):
+            torch.testing.assert_close(ours, exact, atol=5e-4, rtol=1e-3)
+
+
+def _others(rule: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rule.items() if name != "window"}
+
+
+def test_a_long_row_needs_no_square_of_its_own() -> None:
+    time, window, largest = 2048, 32, 0
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                largest = max(largest, result.numel())
+            return result
+
+    sight = Sight(time, windows=[window], alibi_heads=HEADS, cap=2.0)
+    heads = heads_of(7, batch=1, time=time)
+    with Watching(), torch.no_grad():
+        sight.attends("causal", time=time)[0](*heads, 0.0)  # type: ignore[call-arg]
+    assert largest <= HEADS * time * 2 * window
 
 
 def test_layers_share_what_is_made() -> None:
