@@ -40,7 +40,7 @@ class Launch:
 
 
 def launch_of(environment: Mapping[str, str] = os.environ) -> Launch:
-    """Read the environment; a process that was started by itself is the first of one.
+    """Read the environment; a process that was started by itself is the first of one, in no job.
 
     >>> launch_of({"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "29500"})
     Launch(rank=1, count=2, local_rank=1, local_count=2, job='')
@@ -52,8 +52,6 @@ def launch_of(environment: Mapping[str, str] = os.environ) -> Launch:
     if not all(number.isdecimal() for number in numbers) or not environment.get("MASTER_ADDR"):
         return Launch()
     rank, count = int(numbers[0]), int(numbers[1])
-    if count < 2:
-        return Launch()
     return Launch(
         rank,
         count,

@@ -49,7 +49,7 @@ CURVES: dict[str, dict[str, Any]] = {
 IN_CHUNKS = {"packed", "muon"}
 """Which of them ranks train without ever having all logits in memory."""
 STOPPED_AFTER = 5
-KILLED_IN_CALL = [7, 6]
+DIES_IN_CALL = [7, 6]
 """In which of its steps rank 1 dies, for each start of the job: the second begins at step 4."""
 
 
@@ -102,16 +102,21 @@ def compare(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
 
 
 def die(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
-    """Train as the command line does, in a folder of its own choice; rank 1 kills itself twice."""
+    """Train as the command line does, in a folder of its own choice.
+
+    Rank 1 fails at first, and when it was started again it is killed.
+    """
     os.chdir(folder)
     if not launch_of().is_first:
         call, count = TrainingStep.__call__, 0
-        last = KILLED_IN_CALL[int(os.environ["TORCHELASTIC_RESTART_COUNT"])]
+        start = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 
         def counted(self: TrainingStep, *arguments: Any, **more: Any) -> Any:
             nonlocal count
             count += 1
-            if count == last:
+            if count == DIES_IN_CALL[start]:
+                if start == 0:
+                    raise ValueError("a mistake of rank 1")
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(self, *arguments, **more)
 

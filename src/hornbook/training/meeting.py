@@ -14,7 +14,9 @@ answered as well; nobody reads it. What should outlive a restart stands outside.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -28,6 +30,8 @@ from hornbook.launch import Launch
 
 PATIENCE = 600.0
 """How long ranks wait for each other to begin [seconds]."""
+FAREWELL = 3.0
+"""How long the first rank waits for the others at the end, where it keeps the store [seconds]."""
 _LOOK_EVERY = 0.02
 """Looking in turns instead of waiting inside the store lets Ctrl-C through [seconds]."""
 
@@ -66,6 +70,17 @@ class Board:
         _until(looked, None)
         assert found is not None
         return found
+
+    def leave(self, count: int, first: bool) -> None:
+        """Say that this rank reads and writes no more.
+
+        Without a launcher that keeps the store it ends with the first rank, which therefore gives
+        the others a moment to read its last word.
+        """
+        self.store.add("left", 1)
+        if first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+            with contextlib.suppress(TimeoutError):
+                _until(lambda: self.store.add("left", 0) >= count, FAREWELL)
 
 
 def meet(launch: Launch) -> tuple[Board, Board]:
@@ -107,7 +122,7 @@ def _agreed_word(store: Store, launch: Launch) -> str:
         for rank in range(1, launch.count):
             if store.check([f"call/{rank}"]):
                 store.set(f"answer/{store.get(f'call/{rank}').decode()}", word)
-        return store.check(here)
+        return not here or store.check(here)
 
     _until(answered_all, PATIENCE)
     return word

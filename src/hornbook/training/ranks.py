@@ -46,7 +46,7 @@ class Ranks:
 
     Args:
         launch: which rank this is.
-        board: where ranks leave words for each other; ``None`` for one process alone.
+        board: where ranks leave words for each other; ``None`` for a process outside of any job.
         lasting: where words outlive a restart of the job.
     """
 
@@ -116,9 +116,11 @@ class Ranks:
 
         Raises:
             ToldElsewhere: when the first rank ended instead.
+            RankLost: when it cannot be asked any more.
         """
         assert self._board is not None, "the first rank alone has nobody to wait for"
-        found = self._board.wait("plan", "ended")
+        with self._explained():
+            found = self._board.wait("plan", "ended")
         if "ended" in found:
             raise ToldElsewhere
         return found
@@ -146,9 +148,10 @@ class Ranks:
         """End what was opened; other ranks that still wait for this one will notice."""
         if self._board is None:
             return
-        if self.is_first:
-            with contextlib.suppress(RuntimeError, OSError):
+        with contextlib.suppress(RuntimeError, OSError):  # the store may be gone
+            if self.is_first:
                 self._board.write("ended", {"ended": True})
+            self._board.leave(self.count, self.is_first)
         if dist.is_initialized():
             dist.destroy_process_group()
 
@@ -159,7 +162,7 @@ class Ranks:
         Raises:
             RankLost: when another rank ended inside it.
         """
-        if self._board is None:
+        if self._board is None or self.count == 1:
             yield
             return
         backend = "gloo"
@@ -186,9 +189,10 @@ class Ranks:
                 raise
             # A launcher sends SIGTERM to those that are left, which must not cut off their words.
             _ignore(signal.SIGTERM)
+            words = next(iter(str(error).splitlines()), "nothing")
             raise RankLost(
                 f"Rank {self.rank} of {self.count} lost another: that one was killed, is out of "
-                "reach, or ended with an error of its own."
+                f"reach, or ended with an error of its own (PyTorch says: {words[:200]})."
             ) from error
 
 
@@ -198,7 +202,7 @@ ALONE = Ranks(Launch())
 
 @contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """Join the ranks that a launcher started, for one training; ``ALONE`` if there is none.
+    """Join the ranks that a launcher started, for one training; ``ALONE`` outside of any job.
 
     Of several ranks that fail only one raises what went wrong.
 
@@ -207,7 +211,7 @@ def joined_ranks() -> Iterator[Ranks]:
         ToldElsewhere: in place of an error, where another rank has the word.
     """
     launch = launch_of()
-    if launch.count == 1:
+    if launch == Launch():
         yield ALONE
         return
     ranks = Ranks(launch, *meet(launch))
