@@ -1,10 +1,10 @@
 """A run in, better weights out: how training starts, what it does, and how it stops.
 
-Read in this order: ``start`` (a new run, or an old one continued) and ``fork``,
-``warm_start``, ``session`` (what they share), ``loop`` (what happens between the first and the
-last step), ``step`` (one optimizer step), ``evaluation``, ``closed_form`` (models that count
-instead), ``range_test``, ``devices``, ``interruption``. Several processes that train together:
-``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``.
+Read in this order: ``start`` (a new run, or an old one continued) and ``fork``, ``warm_start``,
+``session`` (what they share), ``loop`` (what happens between the first and the last step), ``step``
+(one optimizer step), ``carrying``, ``evaluation``, ``closed_form`` (models that count instead),
+``range_test``, ``devices``, ``interruption``. Several processes that train together: ``ranks``,
+``meeting``, ``following``, ``spread``, ``sharing``.
 """
 
 from hornbook.training.devices import choose_device
