@@ -62,10 +62,10 @@ def by_hand(made: LatentAttention, x: torch.Tensor, rotary: int) -> torch.Tensor
             key, latent = both[:rotary], normed(both[rotary:], made.latent_norm.weight)
             if made.key_norm is not None:
                 key = normed(key, made.key_norm.weight)
-            heads = (up @ latent).view(HEADS, -1)
+            contents, taken = (up @ latent).split([HEADS * (SIZE - rotary), WIDTH])
             key = turned(key, place)
-            keys.append([torch.cat((key, head[: SIZE - rotary])) for head in heads])
-            values.append([head[SIZE - rotary :] for head in heads])
+            keys.append([torch.cat((key, part)) for part in contents.view(HEADS, -1)])
+            values.append(list(taken.view(HEADS, SIZE)))
             query = x[row, place]
             if made.query_down is not None:
                 assert made.query_latent_norm is not None
@@ -151,6 +151,15 @@ def test_absorbed_is_expanded(rotary: int, q_latent: int, qk_norm: bool, window:
     torch.testing.assert_close(torch.cat(parts, dim=1), expanded, atol=2e-5, rtol=1e-4)
 
 
+def test_the_matrices_that_share_a_parameter_are_named() -> None:
+    for rotary in (0, 6):
+        made = build(rotary)
+        for name, rows in made.joint_rows.items():
+            assert sum(rows) == made.get_parameter(name).shape[0]
+            assert all(rows)
+        assert ("latent_down.weight" in made.joint_rows) == (rotary > 0)
+
+
 def test_behind_a_cache_nothing_as_large_as_its_keys_is_made() -> None:
     config = TransformerConfig(layers=1, heads=8, d_model=256, attention="mla", kv_latent=32)
     model = build_model(config, vocab_size=7, context_length=512, seed=1).eval()
@@ -192,11 +201,14 @@ def test_it_is_deepseeks_attention_of_transformers() -> None:
         head = torch.cat((torch.arange(rotary, SIZE), pairs))
         order = (torch.arange(HEADS)[:, None] * SIZE + head).flatten()
         joint = torch.cat((torch.arange(rotary, rotary + LATENT), pairs))
+        # Theirs have key and value of a head beside each other, ours those of all heads.
+        content, values = ours.up_rows[0], torch.arange(WIDTH).view(HEADS, -1)
+        up = torch.cat((torch.arange(content).view(HEADS, -1), values + content), 1).flatten()
         weights = {
             "kv_a_proj_with_mqa.weight": ours.latent_down.weight[joint],
             "kv_a_proj_with_mqa.bias": ours.latent_down.bias[joint],
             "kv_a_layernorm.weight": ours.latent_norm.weight,
-            "kv_b_proj.weight": ours.latent_up.weight,
+            "kv_b_proj.weight": ours.latent_up.weight[up],
             "o_proj.weight": ours.output.weight,
             "o_proj.bias": ours.output.bias,
         }

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import torch
 from torch.nn.attention.flex_attention import flex_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from hornbook.models import window_pairs
 from hornbook.models.alibi import alibi_slopes, distance_bias
 from hornbook.models.attention_paths import AttentionPath, attention_path
 from hornbook.models.block_attention import BLOCK, block_attention, sawtooth_blocks
 from hornbook.models.document_layout import DocumentLayout
+from hornbook.models.dot_product import dot_product_attention
 from hornbook.models.masks import band, sawtooth
 from hornbook.models.sight import Sight
 from hornbook.models.soft_cap import capped_attention
@@ -75,8 +78,12 @@ def by_loops(
     return found
 
 
+@pytest.mark.parametrize("shortest", [2, 128])
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_every_way_is_the_loops(rule: dict[str, Any]) -> None:
+def test_every_way_is_the_loops(
+    rule: dict[str, Any], shortest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_pairs, "SHORTEST_PAIRED_ROW", shortest)
     query, key, value = heads_of(1)
     expected = by_loops(query, key, value, SEGMENTS, **rule)
     sight, layout = sight_of(**rule), DocumentLayout.of(SEGMENTS)
@@ -109,6 +116,72 @@ def test_rows_in_order_are_the_loops_whole_and_behind_a_cache(rule: dict[str, An
         part = attend(query[:, :, seen:last], key[:, :, first:last], value[:, :, first:last], 0.0)
         torch.testing.assert_close(part, expected[:, :, seen:last], atol=2e-5, rtol=1e-4)
         seen = last
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kv_heads", [1, 2, 3])
+def test_heads_that_share_keys_may_ask_together(kv_heads: int, dtype: torch.dtype) -> None:
+    draw = torch.Generator().manual_seed(6)
+    query = torch.randn(2, HEADS, 1, SIZE, generator=draw)
+    key, value = (torch.randn(2, kv_heads, 40, SIZE, generator=draw) for _ in range(2))
+    rows, seen = torch.randn(2, HEADS, 1, 40, generator=draw), torch.arange(40) > 7
+    for mask in (
+        None,
+        seen.expand(1, 40),
+        rows,
+        rows[0],
+        rows[:, :1] > 0,
+        seen.expand(2, 1, 1, 40),
+    ):
+        many = [part.repeat_interleave(HEADS // kv_heads, 1) for part in (key, value)]
+        expected = dot_product_attention(query, *many, mask=mask)
+        low = mask.to(dtype) if mask is not None and mask.dtype != torch.bool else mask
+        found = dot_product_attention(query.to(dtype), key.to(dtype), value.to(dtype), mask=low)
+        near = 1e-5 if dtype == torch.float32 else 0.05
+        torch.testing.assert_close(found.float(), expected, atol=near, rtol=near)
+
+
+@pytest.mark.parametrize("shortest", [2, 128])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule["window"] > 1], ids=str)
+def test_pairs_of_windows_are_the_mask(
+    rule: dict[str, Any], shortest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_pairs, "SHORTEST_PAIRED_ROW", shortest)
+    window, sight = rule["window"], Sight(150, windows=[rule["window"]], **_others(rule))
+    for time in (1, 3, window, window + 1, 2 * window - 1, 2 * window, 3 * window, 25, 128, 149):
+        found = {}
+        for name in ("causal", "masked"):
+            heads = [part.requires_grad_() for part in heads_of(time, time=time)]
+            alone = torch.zeros(3, time, dtype=torch.int64)
+            path: Any = name
+            attend = sight.attends(path, time=time, segments=alone)[0]
+            result = attend(*heads, 0.0)  # type: ignore[call-arg]
+            result.square().sum().backward()
+            found[name] = result, *(part.grad for part in heads)
+        for ours, exact in zip(found["causal"], found["masked"], strict=True):
+            torch.testing.assert_close(ours, exact, atol=5e-4, rtol=1e-3)
+
+
+def _others(rule: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rule.items() if name != "window"}
+
+
+def test_a_long_row_needs_no_square_of_its_own() -> None:
+    time, window, largest = 2048, 32, 0
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                largest = max(largest, result.numel())
+            return result
+
+    sight = Sight(time, windows=[window], alibi_heads=HEADS, cap=2.0)
+    heads = heads_of(7, batch=1, time=time)
+    with Watching(), torch.no_grad():
+        sight.attends("causal", time=time)[0](*heads, 0.0)  # type: ignore[call-arg]
+    assert largest <= HEADS * time * 2 * window
 
 
 def test_layers_share_what_is_made() -> None:

@@ -53,7 +53,7 @@ def tensors(run: hornbook.Run) -> tuple[bytes, bytes]:
 
 
 def resumes_exactly(
-    train_fast: Train, tmp_path: Path, stop_at: int = 7, **settings: Any
+    train_fast: Train, tmp_path: Path, stop_at: int = 7, /, **settings: Any
 ) -> hornbook.Run:
     """Train under ``settings`` in one go and in two; both must end in the same bytes."""
     whole = train_fast(tmp_path / "whole", **settings)

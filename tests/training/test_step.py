@@ -144,16 +144,18 @@ def test_the_ratio_of_an_update_is_its_length_over_that_of_the_weights(
     assert update_ratios(step.optimizer, unmoved).tolist() == [0.0] * len(unmoved)
 
 
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
 def test_the_device_stops_by_itself_exactly_before_the_bad_step(
-    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """As on a CUDA device: nothing is read, and the flag decides."""
     twin = copy.deepcopy(model)
-    plain = step_of(twin)
+    optimizer: dict[str, Any] = {"optimizer": {"kind": kind}}
+    plain = step_of(twin, **optimizer)
     for seed in (1, 2):
         plain([batch(seed)], learning_rate=1e-2, dropout_seed=seed)
     monkeypatch.setattr(step_module, "reads_late", lambda device: True)
-    late = step_of(model)
+    late = step_of(model, **optimizer)
     monkeypatch.setattr(torch.Tensor, "item", _nobody_waits)
     monkeypatch.setattr(torch.Tensor, "__bool__", _nobody_waits)
     results = [late([batch(seed)], learning_rate=1e-2, dropout_seed=seed) for seed in (1, 2)]

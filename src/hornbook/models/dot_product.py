@@ -39,6 +39,8 @@ def dot_product_attention(
     Returns:
         [batch, heads, time, value_size].
     """
+    if query.shape[2] == 1 and query.shape[1] != key.shape[1] and not causal:
+        return _together(query, key, value, mask, dropout)
     if not short_on_cpu(query):
         return _fused(query, key, value, mask, causal, dropout)
     longest = max(query.shape[2], key.shape[2])
@@ -48,6 +50,28 @@ def dot_product_attention(
         if mask is not None and mask.dtype != torch.bool:
             mask = mask.float()
         return _fused(query.float(), key.float(), value.float(), mask, causal, dropout)
+
+
+# One thread of a Zen 4, one query behind 1,000 tokens, each head by itself and together [ms]:
+#   16 rows, 12 heads, one key of 288 (latent attention)   18.1   8.9
+#    1 row                                                 0.98   0.27
+#   16 rows, 12 heads, one key of 64 (multi-query)          3.3   2.3
+#    1 row, 12 heads, two keys of 64                       0.23   0.11
+def _together(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+) -> torch.Tensor:
+    """For one new token: heads that share keys ask one after the other, as if they were tokens."""
+    batch, heads, _, head_size = query.shape
+    shared = key.shape[1], heads // key.shape[1]
+    if mask is not None and mask.ndim > 2 and mask.shape[-3] == heads:
+        mask = mask.squeeze(-2).unflatten(-2, shared)
+    asked = query.reshape(batch, *shared, head_size)
+    taken = dot_product_attention(asked, key, value, mask=mask, dropout=dropout)
+    return taken.reshape(batch, heads, 1, -1)
 
 
 def _fused(

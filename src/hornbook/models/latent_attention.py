@@ -93,7 +93,11 @@ class LatentAttention(nn.Module):
         self.latent_down = Linear(d_model, rotary + kv_latent, bias=bias)
         self.key_norm = norm(rotary) if qk_norm and rotary else None
         self.latent_norm = norm(kv_latent)
-        self.latent_up = Linear(kv_latent, heads * (self.content + self.head_size), bias=False)
+        self.up_rows = heads * self.content, d_model
+        self.latent_up = Linear(kv_latent, sum(self.up_rows), bias=False)
+        self.joint_rows = {"latent_up.weight": self.up_rows}
+        if rotary:
+            self.joint_rows["latent_down.weight"] = rotary, kv_latent
         self.output = Linear(d_model, d_model, bias=bias)
         self.output_dropout = nn.Dropout(dropout)
 
@@ -155,8 +159,10 @@ class LatentAttention(nn.Module):
     ) -> torch.Tensor:
         """[batch, heads, time, head_size] taken from keys and values made for each token."""
         key, latent = latents.split([self.rotary, self.kv_latent], dim=-1)
-        up = self.latent_up(latent.squeeze(1)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        content, value = up.split([self.content, self.head_size], dim=-1)
+        content, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in self.latent_up(latent.squeeze(1)).split(self.up_rows, dim=-1)
+        )
         if self.rotary:
             content = torch.cat((key.expand(-1, self.heads, -1, -1), content), dim=-1)
         return attend(query, content, value, dropout)
@@ -165,12 +171,21 @@ class LatentAttention(nn.Module):
         self, query: torch.Tensor, latents: torch.Tensor, attend: Attend, dropout: float
     ) -> torch.Tensor:
         """The same from the latents themselves, as if they were keys and values of one head."""
-        up = self.latent_up.weight.view(self.heads, -1, self.kv_latent)
-        key_up, value_up = up.split([self.content, self.head_size], dim=1)
+        key_up, value_up = (
+            part.unflatten(0, (self.heads, -1))
+            for part in self.latent_up.weight.split(self.up_rows)
+        )
         place, content = query.split([self.rotary, self.content], dim=-1)
         # ``attend`` divides by the root of the width that it sees.
         right = math.sqrt(latents.shape[-1] / self.head_size)
-        down = torch.cat((place, content @ key_up), dim=-1) * right
+        down = torch.cat((place, _each_head(content, key_up)), dim=-1) * right
         # The rotary key goes along as a value, and is dropped: fused kernels want equal widths.
         taken = attend(down, latents, latents, dropout)[..., self.rotary :]
-        return taken @ value_up.transpose(1, 2)
+        return _each_head(taken, value_up.mT)
+
+
+def _each_head(x: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """[batch, heads, time, inner] times [heads, inner, outer], without a copy for each row."""
+    batch, heads, time, inner = x.shape
+    product = torch.bmm(x.transpose(0, 1).reshape(heads, batch * time, inner), matrices)
+    return product.view(heads, batch, time, -1).transpose(0, 1)

@@ -24,6 +24,7 @@ from hornbook.models.attention_paths import AttentionPath, masked_attention
 from hornbook.models.block_attention import block_attention
 from hornbook.models.document_layout import DocumentLayout
 from hornbook.models.masks import band, sawtooth
+from hornbook.models.window_pairs import attention_in_window, longest_square
 
 
 class Sight(nn.Module):
@@ -95,7 +96,7 @@ class Sight(nn.Module):
                 assert segments is not None
                 made[window] = self._masked(window, segments)
             else:
-                made[window] = self._in_order(window, time, last)
+                made[window] = self._in_order(window, time, seen)
                 if layout is not None and path == "documents":
                     made[window] = layout.within_documents(made[window])
         return [made[window] for window in windows]
@@ -112,29 +113,23 @@ class Sight(nn.Module):
             mask = mask & self.near[-time:, -time:]
         return masked_attention(self._quieter(mask), self.cap)
 
-    def _in_order(self, window: int, time: int, keys: int) -> Attend:
+    def _in_order(self, window: int, time: int, seen: int) -> Attend:
         """For rows of one document: only the order and the distance count."""
-        if not self.biased:
+        plain = not self.biased and not self.cap
+        if time == 1 and not self.biased:
             # A lone new token sees all that a cache hands out.
-            if time == 1:
-                return masked_attention(None, self.cap)
-            if not window and not self.cap and time == keys:
-                return causal_attention
-        if window:
-            keys = min(keys, window - 1 + time)
+            return masked_attention(None, self.cap)
+        if window and not seen:
+            # Rows that are longer do without their own mask.
+            size = min(time, longest_square(window))
+            by_mask = masked_attention(self._quieter(self.near[-size:, -size:]), self.cap)
+            first = causal_attention if plain else by_mask
+            return attention_in_window(window, first, by_mask)
+        if not window and not seen and plain:
+            return causal_attention
+        keys = min(seen, window - 1) + time if window else seen + time
         mask = self.near if window else self.allowed
-        by_mask = masked_attention(self._quieter(mask[-time:, -keys:]), self.cap)
-        if self.biased or self.cap or not window:
-            return by_mask
-
-        def attend(
-            query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
-        ) -> torch.Tensor:
-            # A short document in a rectangle of its own.
-            whole = query.shape[2] == key.shape[2] <= window
-            return (causal_attention if whole else by_mask)(query, key, value, dropout)
-
-        return attend
+        return masked_attention(self._quieter(mask[-time:, -keys:]), self.cap)
 
     def _quieter(self, mask: torch.Tensor) -> torch.Tensor:
         """With ALiBi, what is added to scores, instead of what may be seen."""

@@ -1,10 +1,15 @@
 """A run in, better weights out: how training starts, what it does, and how it stops.
 
-Read in this order: ``start`` (a new run, or an old one continued) and ``fork``, ``warm_start``,
-``session`` (what they share), ``loop`` (what happens between the first and the last step), ``step``
-(one optimizer step), ``carrying``, ``evaluation``, ``closed_form`` (models that count instead),
-``range_test``, ``devices``, ``interruption``. Several processes that train together: ``ranks``,
-``meeting``, ``following``, ``spread``, ``sharing``.
+Read in this order: ``start`` (a new run, or an old one continued) and ``fork``,
+``warm_start``, ``session`` (what they share), ``loop`` (from the first step to the last),
+``progress``, ``milestones`` and ``record`` (what is due between two steps, and who writes it),
+``step`` (one optimizer step) with its ``batch_loss``, ``gradients`` and ``loss_scale``,
+``carrying`` (hidden states from step to step), ``evaluation``, ``closed_form`` (models that count
+instead), ``range_test``, ``interruption``, ``stops`` and ``fitting`` (what is said when it cannot
+go on). What a run is trained with: ``equipment``, and ``devices``, ``precision``, ``compiling``,
+``recomputation``, ``threads``. What is watched: ``watching``, and ``step_time``, ``updates``,
+``peaks``, ``peak_memory``, ``jumps``, ``jump_notes``. Several processes that train together:
+``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``.
 """
 
 from hornbook.training.devices import choose_device

@@ -116,9 +116,13 @@ class Pass:
         """After an ``error`` in a pass: whether it may be tried again, now without compiling."""
         if not self.compiled:
             return False
-        self._call, self.compiled = self._module, False
+        self.stop_compiling()
         self._tell(error)
         return True
+
+    def stop_compiling(self) -> None:
+        """From now on call the module as it is."""
+        self._call, self.compiled = self._module, False
 
     def _tell(self, error: Exception) -> None:
         self._listener.notice(f"compiling failed ({reason_of(error)}); training goes on without")

@@ -1,8 +1,4 @@
-"""What happens between the first step and the last.
-
-After every optimizer step, in this order: a line of metrics (and a measurement on the
-validation side) if one is due, a sample if one is due, a checkpoint if one is due or the
-measurement was the best so far.
+"""From the first step to the last; ``milestones`` tells what happens between two of them.
 
 On a CUDA device steps run ahead of what is known of them (``step``). So a step is first *issued*;
 it counts as done when it was *read*, which happens at once on a CPU and otherwise when something
@@ -14,28 +10,24 @@ is due:
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from hornbook.data import Batch
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.data.loader import BatchLoader
-from hornbook.generation import generate
 from hornbook.listener import Listener
 from hornbook.models import BigramCounts, LanguageModel
-from hornbook.optimization import group_facts, load_optimizer_tensors, optimizer_tensors
+from hornbook.optimization import group_facts, load_optimizer_tensors
 from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import Batches, make_optimizer, make_trainable, opening_id
+from hornbook.runs.assembly import Batches, make_optimizer, make_trainable
 from hornbook.runs.checkpoints import (
     TrainingState,
     checkpoint_at,
-    model_tensors,
     newest_whole_checkpoint,
 )
 from hornbook.runs.config import RunConfig
@@ -46,13 +38,13 @@ from hornbook.training import stops
 from hornbook.training.carrying import CarriedRows
 from hornbook.training.closed_form import fit_bigram_counts
 from hornbook.training.equipment import Equipment, make_step, spread_out
-from hornbook.training.evaluation import Evaluation, evaluate
 from hornbook.training.fitting import Fitting, find_fitting, first_rows
 from hornbook.training.interruption import Interruption
 from hornbook.training.jump_notes import note_of_jump
 from hornbook.training.jumps import jump
+from hornbook.training.milestones import Milestones
 from hornbook.training.peak_memory import memory_in_words
-from hornbook.training.progress import Issued, with_new_line, with_step, with_time
+from hornbook.training.progress import Issued, with_step, with_time
 from hornbook.training.ranks import RankLost
 from hornbook.training.record import RunRecord
 from hornbook.training.step import (
@@ -129,7 +121,6 @@ class TrainingLoop:
         )
         self._ahead: list[Issued] = []
         self._carried: CarriedRows | None = None
-        self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
 
     def run(self) -> Outcome:
         """Train until the last step or a signal; either way the end is a checkpoint.
@@ -161,16 +152,24 @@ class TrainingLoop:
             newest.load_model(self.model)
         self.record.cut_back(self.state.step)
         self.model.train()
-        self.spread = spread_out(self.config, self.equipment, self.model, self.listener)
+        spread = spread_out(self.config, self.equipment, self.model, self.listener)
+        self._milestones = Milestones(
+            self.config,
+            self.model,
+            self.tokenizer,
+            self.batches,
+            self.equipment,
+            spread,
+            self.record,
+            self.last_step,
+        )
         if self.model.closed_form:
             return self._fit_closed_form()
         optimizer = make_optimizer(self.config, self.model)
         if newest is not None:
-            tensors = self.spread.dealt(newest.optimizer_tensors())
+            tensors = spread.dealt(newest.optimizer_tensors())
             load_optimizer_tensors(optimizer, self.model, tensors)
-        step = make_step(
-            self.config, self.equipment, self.model, optimizer, self.listener, self.spread
-        )
+        step = make_step(self.config, self.equipment, self.model, optimizer, self.listener, spread)
         if step.scale is not None and self.state.loss_scale is not None:
             step.scale.restore(self.state.loss_scale)
         training = self.batches.training
@@ -216,9 +215,10 @@ class TrainingLoop:
         self.state = TrainingState(
             step=1, tokens_seen=len(tokens) - 1, seconds=time.perf_counter() - began
         )
-        self._measure({"tokens_seen": self.state.tokens_seen}, evaluating=True)
+        entry = {"tokens_seen": self.state.tokens_seen}
+        self.state, _ = self._milestones.measure(self.state, entry, evaluating=True)
         if self.plan.sample_every:
-            self._sample()
+            self._milestones.sample(self.state)
         self._save(None)
         return Outcome(1)
 
@@ -232,14 +232,16 @@ class TrainingLoop:
         parts = loader.next_step()
         waited = loader.waited - waited
         step.clock.add("data", waited)
-        due = self._anything_due(self._issued_steps + 1)
+        due = self._milestones.anything_due(self._issued_steps + 1)
         self._ahead.append(self._issue(step, parts))
         at_once = due or not reads_late(self.device) or len(self._ahead) >= LATEST_READING
         readings = self._read() if at_once else []
         self.state = with_time(self.state, time.perf_counter() - began, waited)
         self._take_in(step, readings)
         if due:
-            self._look_up(step, watch, *readings[-1])
+            self.state = self._milestones.after(
+                self.state, step, watch, readings[-1], self._carried
+            )
 
     def _issue(self, step: TrainingStep, parts: list[Batch]) -> Issued:
         """Tell the device to take the next step."""
@@ -254,7 +256,7 @@ class TrainingLoop:
                 learning_rate=rate,
                 dropout_seed=seed,
                 carried=None if self._carried is None else self._carried.before(first),
-                measuring=self._line_due(number + 1),
+                measuring=self._milestones.line_due(number + 1),
             )
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -311,99 +313,5 @@ class TrainingLoop:
                 self._save(step, prune=False)
             raise stops.stopped_overflowing(self.folder.path, state.step, state.skipped_in_a_row)
 
-    def _anything_due(self, number: int) -> bool:
-        plan = self.plan
-        sampling = plan.sample_every > 0 and self._due(plan.sample_every, number)
-        return self._line_due(number) or sampling or self._due(plan.checkpoint_every, number)
-
-    def _line_due(self, number: int) -> bool:
-        """Whether a line of metrics is due after step ``number``."""
-        return self._due(self.plan.evaluate_every, number) or self._due(self.plan.log_every, number)
-
-    def _due(self, every: int, number: int) -> bool:
-        """Whether something that happens ``every`` so many steps, and at the end, is due."""
-        return number == self.last_step or (every > 0 and number % every == 0)
-
-    def _look_up(self, step: TrainingStep, watch: Watch, issued: Issued, reading: Reading) -> None:
-        """After a step: measure, sample and save, whatever is due."""
-        number, plan, improved = self.state.step, self.plan, False
-        if self._line_due(number):
-            entry = self._line(watch, issued, reading)
-            improved = self._measure(entry, evaluating=self._due(plan.evaluate_every, number))
-        if plan.sample_every and self._due(plan.sample_every, number):
-            self._sample()
-        if improved or self._due(plan.checkpoint_every, number):
-            self._save(step)
-
-    def _line(self, watch: Watch, issued: Issued, reading: Reading) -> dict[str, Any]:
-        """What a line of metrics says of the steps since the line before."""
-        state = self.state
-        seconds = max(state.running_seconds, 1e-9)
-        entry = {
-            "epoch": state.examples_seen / self.batches.examples_per_epoch,
-            "tokens_seen": state.tokens_seen,
-            "training_loss": _finite(state.running_loss / max(state.running_tokens, 1)),
-            "learning_rate": issued.rate,
-            "gradient_norm": _finite(reading.gradient_norm),
-            "tokens_per_second": state.running_tokens / seconds,
-            "waiting_for_data": state.running_waiting / seconds,
-            **watch.entry(state.running_examples, seconds, issued.result.update_ratios),
-        }
-        if self.equipment.precision.scaled:
-            entry["skipped_steps"] = state.skipped_steps
-        self.state = with_new_line(state)
-        return entry
-
-    def _measure(self, entry: dict[str, Any], *, evaluating: bool) -> bool:
-        """Write a line of metrics; True if the validation loss in it is the best so far."""
-        entry = {"step": self.state.step, "seconds": self.state.seconds, **entry}
-        improved = False
-        if evaluating and self.batches.evaluation is not None:
-            with self.equipment.precision.products(), self.spread.whole_weights():
-                found: Evaluation = evaluate(
-                    self.model, self.batches.evaluation, self._byte_lengths, self.ranks
-                )
-            if not math.isfinite(found.loss):
-                raise stops.stopped_by_evaluation(
-                    self.folder.path, self.state.step, found.loss, self.record.saved_step
-                )
-            entry |= {"validation_loss": found.loss, "bits_per_byte": found.bits_per_byte}
-            best = self.state.best
-            improved = best is None or found.loss < best["validation_loss"]
-            if improved:
-                best = {
-                    "step": self.state.step,
-                    "validation_loss": found.loss,
-                    "bits_per_byte": found.bits_per_byte,
-                }
-                self.state = replace(self.state, best=best)
-        self.record.measured(entry)
-        return improved
-
-    def _sample(self) -> None:
-        settings = self.config.sampling.model_copy(update={"samples": 1})
-        opening = opening_id(self.config, self.tokenizer)
-        prompt = self.plan.sample_prompt
-        with self.spread.whole_weights():
-            if not self.ranks.is_first:
-                return
-            sample = generate(self.model, self.tokenizer, prompt, settings, opening=opening)[0]
-        self.model.train()
-        self.record.sampled(self.state.step, sample)
-
     def _save(self, step: TrainingStep | None, *, prune: bool = True) -> None:
-        scale = None if step is None or step.scale is None else step.scale.to_json()
-        self.state = replace(self.state, loss_scale=scale)
-        tensors = {} if step is None else optimizer_tensors(step.optimizer, self.model)
-        self.record.saved(
-            self.spread.gathered(model_tensors(self.model)),
-            self.spread.gathered(tensors),
-            self.state,
-            None if self._carried is None else self._carried.whole(),
-            prune=prune,
-        )
-
-
-def _finite(number: float) -> float | None:
-    """A number that can stand in JSON."""
-    return number if math.isfinite(number) else None
+        self.state = self._milestones.save(self.state, step, self._carried, prune=prune)

@@ -41,7 +41,8 @@ def with_step(state: TrainingState, issued: Issued, reading: Reading) -> Trainin
         running_examples=state.running_examples + issued.examples,
         skipped_steps=state.skipped_steps + (not reading.applied),
         skipped_in_a_row=0 if reading.applied else state.skipped_in_a_row + 1,
-        recent_losses=recent[-REMEMBERED:],
+        # One more than a loss is compared with, so that it is known whether the last one jumped.
+        recent_losses=recent[-REMEMBERED - 1 :],
     )
 
 

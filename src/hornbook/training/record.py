@@ -29,6 +29,7 @@ class RunRecord:
         writes: whether anything is written; of several ranks only the first does.
 
     Attributes:
+        path: the run's folder.
         saved_step: likewise, at any time.
     """
 
@@ -42,6 +43,7 @@ class RunRecord:
         writes: bool = True,
     ) -> None:
         self._folder, self._listener, self._keep = folder, listener, keep
+        self.path = folder.path
         self.saved_step, self.writes = saved_step, writes
 
     def cut_back(self, step: int) -> None:

@@ -180,6 +180,8 @@ class TrainingStep:
 
     def trial(self, part: Batch, dropout_seed: int) -> None:
         """A forward and backward pass alone, whose gradients are thrown away: does it fit?"""
+        # Not compiled, which would take a minute for each shape that is tried; what fits so, fits.
+        self._forward.stop_compiling()
         try:
             self._add_up([part], max(part.real_targets, 1), dropout_seed, None)
         finally:
