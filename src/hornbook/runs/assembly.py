@@ -48,10 +48,12 @@ class Batches:
     Attributes:
         training: shuffled examples, or consecutive ones, by their place in the run.
         evaluation: the validation windows, or ``None`` without a validation side.
+        store: the tokens that both are cut from.
     """
 
     training: TrainingBatches | ConsecutiveBatches | PackedBatches
     evaluation: EvaluationBatches | HeldWindows | None
+    store: TokenStore
 
     @property
     def examples_per_epoch(self) -> int:
@@ -198,7 +200,7 @@ def make_batches(config: RunConfig, store: TokenStore) -> Batches:
             seed=stream_seed(config.seed, "evaluation"),
             positions=positions,
         )
-    return Batches(training, evaluation)
+    return Batches(training, evaluation, store)
 
 
 def _training_batches(

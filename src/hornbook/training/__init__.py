@@ -9,7 +9,10 @@ instead), ``range_test``, ``interruption``, ``stops`` and ``fitting`` (what is s
 go on). What a run is trained with: ``equipment``, and ``devices``, ``precision``, ``compiling``,
 ``recomputation``, ``threads``. What is watched: ``watching``, and ``step_time``, ``updates``,
 ``peaks``, ``peak_memory``, ``jumps``, ``jump_notes``. Several processes that train together:
-``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``.
+``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. What is found out beforehand:
+``preflight`` (all of it), ``preflight_quick`` (what every training looks at), and what they ask in
+``preflight_data``, ``preflight_sight``, ``preflight_loss``, ``preflight_steps`` and
+``preflight_machine``.
 """
 
 from hornbook.training.devices import choose_device

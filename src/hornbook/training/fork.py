@@ -6,6 +6,8 @@ to that step. Its manifest names the parent and lists every setting that changed
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -34,11 +36,13 @@ from hornbook.runs.resolution import Overrides, differences, resolve
 from hornbook.runs.run import Run, open_run
 from hornbook.training.equipment import choose_equipment
 from hornbook.training.following import follow
-from hornbook.training.ranks import Ranks, joined_ranks
+from hornbook.training.ranks import ALONE, Ranks, joined_ranks
 from hornbook.training.session import (
     Changes,
+    Prepared,
     make_loop,
     new_folder,
+    refuse_taken,
     run_session,
     write_settings,
 )
@@ -73,13 +77,28 @@ def fork(
     with joined_ranks() as ranks:
         if not ranks.is_first:
             return follow(ranks)
-        place = Path(out) if out is not None else None
-        return restarted(ranks, listener) or _begin(address, place, overrides, listener, ranks)
+        path = Path(out) if out is not None else None
+        before = restarted(ranks, listener)
+        if before is not None:
+            return before
+        with forked(address, path, overrides, listener, ranks) as ready:
+            return run_session(ready.loop, ready.changed)
 
 
-def _begin(
-    address: str, out: Path | None, overrides: Overrides, listener: Listener, ranks: Ranks
-) -> Run:
+@contextmanager
+def forked(
+    address: str,
+    out: Path | None,
+    overrides: Overrides,
+    listener: Listener,
+    ranks: Ranks = ALONE,
+    rehearsal: Path | None = None,
+) -> Iterator[Prepared]:
+    """Make a new run ready at a checkpoint of another.
+
+    The arguments are those of ``fork``; ``rehearsal`` is a folder to be made, in which all is
+    written that belongs into the run's own.
+    """
     parent = open_run(address if "@" in address else f"{address}@latest")
     config = resolve(base=parent.config, overrides=overrides)
     changed = differences(parent.config, config)
@@ -90,7 +109,9 @@ def _begin(
     config, manifest, store = _what_it_trains_on(parent, config, changed, listener)
     make_batches(config, store)
 
-    folder = RunFolder(out if out is not None else _free_beside(parent.path, checkpoint))
+    place = out if out is not None else _free_beside(parent.path, checkpoint)
+    refuse_taken(place)
+    folder = RunFolder(rehearsal or place)
     with new_folder(folder.path) as begun:
         _inherit(begun, parent, checkpoint)
         state = checkpoint.state()
@@ -108,7 +129,7 @@ def _begin(
         write_settings(begun, config, manifest.model_copy(update=inherited))
     ranks.remember(folder.path)
     with run_lock(folder.path):
-        return run_session(make_loop(folder, config, store, equipment, listener), changed)
+        yield Prepared(make_loop(folder, config, store, equipment, listener), place, changed)
 
 
 def _loaded(

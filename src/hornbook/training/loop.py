@@ -44,6 +44,8 @@ from hornbook.training.jump_notes import note_of_jump
 from hornbook.training.jumps import jump
 from hornbook.training.milestones import Milestones
 from hornbook.training.peak_memory import memory_in_words
+from hornbook.training.preflight_loss import beginning_of
+from hornbook.training.preflight_quick import quick_checks
 from hornbook.training.progress import Issued, with_step, with_time
 from hornbook.training.ranks import RankLost
 from hornbook.training.record import RunRecord
@@ -89,6 +91,11 @@ class TrainingLoop:
         equipment: what to train with.
         listener: who watches.
         from_step: the checkpoint to begin from, 0 for none; the newest whole one unless given.
+
+    Attributes:
+        model: with its first weights until it runs.
+        newest: the checkpoint whose weights it takes then, if there is one.
+        state: where training stands.
     """
 
     def __init__(
@@ -107,11 +114,11 @@ class TrainingLoop:
         self.model: LanguageModel = make_trainable(config, tokenizer, listener=listener)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         if from_step is None:
-            self._newest = newest_whole_checkpoint(folder.path, listener=listener)
+            self.newest = newest_whole_checkpoint(folder.path, listener=listener)
         else:
             begins = checkpoint_at(folder.path, from_step)
-            self._newest = begins if from_step or begins.folder.is_dir() else None
-        self.state = self._newest.state() if self._newest is not None else TrainingState()
+            self.newest = begins if from_step or begins.folder.is_dir() else None
+        self.state = self.newest.state() if self.newest is not None else TrainingState()
         self.record = RunRecord(
             folder,
             listener,
@@ -147,9 +154,10 @@ class TrainingLoop:
             raise stops.stopped_unwritable(path, self.state.step, error, saved) from error
 
     def _run(self) -> Outcome:
-        newest = self._newest
+        newest = self.newest
         if newest is not None:
             newest.load_model(self.model)
+        self._look_ahead()
         self.record.cut_back(self.state.step)
         self.model.train()
         spread = spread_out(self.config, self.equipment, self.model, self.listener)
@@ -196,6 +204,17 @@ class TrainingLoop:
             if self.record.saved_step != self.state.step:
                 self._save(step)
         return Outcome(self.state.step, signal.Signals(stop) if stop else None)
+
+    def _look_ahead(self) -> None:
+        """What can be found out in a moment: tell what is doubtful, refuse what is wrong."""
+        if not self.ranks.is_first:
+            return
+        beginning = beginning_of(self.folder.read_manifest(), self.state)
+        place = self.state.examples_seen
+        for check in quick_checks(self.model, self.batches, self.tokenizer, beginning, place):
+            if check.grave:
+                raise stops.stopped_before_start(self.folder.path, self.state.step, check)
+            self.listener.notice(f"{check.name} is doubtful: {check.reason}")
 
     def _steps(self) -> Iterator[list[Batch]]:
         """The micro-batches of every step that is left: those of this rank's rows."""

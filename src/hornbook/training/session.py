@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,13 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
+def refuse_taken(path: Path) -> None:
+    """Raise ``RunError`` if no new run can begin at ``path``."""
+    refuse_foreign(path)
+    if RunFolder(path).is_run():
+        raise RunError(f"{path} is a run already; name another folder with --out.")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[RunFolder]:
     """Yield a run's folder to fill; it appears at ``path`` when the block ends, whole.
@@ -74,9 +82,7 @@ def new_folder(path: Path) -> Iterator[RunFolder]:
     Raises:
         RunError: when ``path`` holds something already, or cannot be written.
     """
-    refuse_foreign(path)
-    if RunFolder(path).is_run():
-        raise RunError(f"{path} is a run already; name another folder with --out.")
+    refuse_taken(path)
     try:
         with durable_folder(path) as aside:
             yield RunFolder(aside)
@@ -139,6 +145,23 @@ def make_loop(
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
         raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
     return TrainingLoop(folder, config, tokenizer, batches, equipment, listener, from_step)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A stretch of training that may begin.
+
+    Attributes:
+        loop: ready.
+        place: where the run lies; that of ``loop`` itself unless it is only rehearsed.
+        changed: settings that differ from those of before.
+        split: the text, where it was read just now.
+    """
+
+    loop: TrainingLoop
+    place: Path
+    changed: Changes = field(default_factory=dict)
+    split: CorpusSplit | None = None
 
 
 def _tell_of_leak(batches: Batches, listener: Listener) -> None:

@@ -9,7 +9,10 @@ first rank does what is told here, and the others ``follow``.
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from hornbook.runs.assembly import (
     make_tokenizer,
     read_corpus,
 )
+from hornbook.runs.checkpoints import list_checkpoints
 from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder, fresh_run_path, open_folder
 from hornbook.runs.lock import run_lock
@@ -31,8 +35,9 @@ from hornbook.runs.resolution import Overrides, check, differences, resolve
 from hornbook.runs.run import Run, split_address
 from hornbook.training.equipment import choose_equipment
 from hornbook.training.following import follow
-from hornbook.training.ranks import Ranks, joined_ranks
+from hornbook.training.ranks import ALONE, Ranks, joined_ranks
 from hornbook.training.session import (
+    Prepared,
     make_loop,
     new_folder,
     record_data,
@@ -97,28 +102,57 @@ def train(
     with joined_ranks() as ranks:
         if not ranks.is_first:
             return follow(ranks)
-        wanted = resolve(preset=preset, file=Path(config) if config else None, overrides=overrides)
-        if settings:
-            wanted = resolve(base=wanted, overrides=settings)
-        if corpus:
-            wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
+        wanted = wanted_settings(corpus, preset, config, overrides, settings)
         path = Path(out) if out is not None else None
-        return restarted(ranks, listener) or _begin(wanted, preset, path, listener, ranks)
+        before = restarted(ranks, listener)
+        if before is not None:
+            return before
+        with begun(wanted, preset, path, listener, ranks) as ready:
+            return run_session(ready.loop, ready.changed)
 
 
-def _begin(
-    wanted: RunConfig, preset: str | None, out: Path | None, listener: Listener, ranks: Ranks
-) -> Run:
-    """Train a new run under resolved settings, or go on with the one that ``out`` already is."""
+def wanted_settings(
+    corpus: Sequence[str | Path],
+    preset: str | None,
+    config: Path | str | None,
+    overrides: Overrides,
+    settings: Mapping[str, Any],
+) -> RunConfig:
+    """The settings that the arguments of ``train`` ask for; raises ``ConfigError``."""
+    wanted = resolve(preset=preset, file=Path(config) if config else None, overrides=overrides)
+    if settings:
+        wanted = resolve(base=wanted, overrides=settings)
+    if corpus:
+        wanted = resolve(base=wanted, overrides={"corpus.files": tuple(map(str, corpus))})
+    return wanted
+
+
+@contextmanager
+def begun(
+    wanted: RunConfig,
+    preset: str | None,
+    out: Path | None,
+    listener: Listener,
+    ranks: Ranks = ALONE,
+    rehearsal: Path | None = None,
+) -> Iterator[Prepared]:
+    """Make a new run ready under resolved settings, or go on with the one that ``out`` is.
+
+    The arguments are those of ``train``; ``rehearsal`` is a folder to be made, in which all is
+    written that belongs into the run's own.
+    """
     refuse_unshareable(wanted, ranks)
     equipment = choose_equipment(wanted, ranks)
     wanted = with_fixed_origin(wanted)
     if out is not None:
         refuse_foreign(out)
     wanted, split = read_corpus(wanted, listener=listener)
-    folder = RunFolder(out if out is not None else fresh_run_path(wanted.corpus.files[0], preset))
-    if folder.is_run():
-        return _go_on(folder, wanted, listener, ranks)
+    place = out if out is not None else fresh_run_path(wanted.corpus.files[0], preset)
+    if RunFolder(place).is_run():
+        with gone_on(RunFolder(place), wanted, listener, ranks, rehearsal) as ready:
+            yield ready
+        return
+    folder = RunFolder(rehearsal or place)
     with new_folder(folder.path) as begun:
         write_settings(begun, wanted, Manifest(created=now(), preset=preset))
     ranks.remember(folder.path)
@@ -129,7 +163,7 @@ def _begin(
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
             raise
-        return run_session(loop)
+        yield Prepared(loop, place, split=split)
 
 
 def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = SILENT) -> Run:
@@ -147,15 +181,21 @@ def resume(path: Path | str, *, overrides: Overrides = (), listener: Listener = 
     with joined_ranks() as ranks:
         if not ranks.is_first:
             return follow(ranks)
-        place, checkpoint = split_address(str(path))
-        if checkpoint not in {None, "latest"}:
-            raise RunError(
-                f"A run goes on from its newest checkpoint. To go on from {path} in a new run, "
-                f"with this one left as it is: hornbook train --from {path}"
-            )
-        folder = open_folder(place)
+        folder = folder_to_resume(path)
         config = resolve(base=folder.read_config(), overrides=overrides)
-        return _go_on(folder, config, listener, ranks)
+        with gone_on(folder, config, listener, ranks) as ready:
+            return run_session(ready.loop, ready.changed)
+
+
+def folder_to_resume(path: Path | str) -> RunFolder:
+    """The run at ``path``; raises ``RunError`` if there is none, or a checkpoint is named."""
+    place, checkpoint = split_address(str(path))
+    if checkpoint not in {None, "latest"}:
+        raise RunError(
+            f"A run goes on from its newest checkpoint. To go on from {path} in a new run, "
+            f"with this one left as it is: hornbook train --from {path}"
+        )
+    return open_folder(place)
 
 
 def restarted(ranks: Ranks, listener: Listener) -> Run | None:
@@ -165,14 +205,28 @@ def restarted(ranks: Ranks, listener: Listener) -> Run | None:
         return None
     folder = RunFolder(path)
     listener.notice(f"the job was restarted and goes on with {path}")
-    return _go_on(folder, folder.read_config(), listener, ranks)
+    with gone_on(folder, folder.read_config(), listener, ranks) as ready:
+        return run_session(ready.loop, ready.changed)
 
 
-def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Ranks) -> Run:
-    """Resume the run at ``folder`` under ``config``, which may differ where that is harmless."""
+@contextmanager
+def gone_on(
+    folder: RunFolder,
+    config: RunConfig,
+    listener: Listener,
+    ranks: Ranks = ALONE,
+    rehearsal: Path | None = None,
+) -> Iterator[Prepared]:
+    """Make the run at ``folder`` ready to go on under ``config``, where that may differ.
+
+    The arguments are those of ``resume`` and ``begun``.
+    """
     refuse_unshareable(config, ranks)
     equipment = choose_equipment(config, ranks)
-    with run_lock(folder.path):
+    place, lock = folder.path, run_lock(folder.path)
+    if rehearsal is not None:
+        folder, lock = _rehearsed(folder, rehearsal), rehearsed_lock(place)
+    with lock:
         manifest = folder.read_manifest()
         changed = differences(check(dict(manifest.settings)), config)
         refused = {key: pair for key, pair in changed.items() if not _changeable(key)}
@@ -194,8 +248,20 @@ def _go_on(folder: RunFolder, config: RunConfig, listener: Listener, ranks: Rank
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
             begin_from_origin(folder, config, folder.read_tokenizer(), listener)
-        loop = make_loop(folder, config, store, equipment, listener)
-        return run_session(loop, changed)
+        yield Prepared(make_loop(folder, config, store, equipment, listener), place, changed)
+
+
+def _rehearsed(folder: RunFolder, rehearsal: Path) -> RunFolder:
+    """The run itself, where nothing is written into it before it goes on, or else a copy."""
+    if folder.read_manifest().fingerprints is not None and list_checkpoints(folder.path):
+        return folder
+    shutil.copytree(folder.path, rehearsal)
+    return RunFolder(rehearsal)
+
+
+def rehearsed_lock(path: Path) -> AbstractContextManager[None]:
+    """The lock of the run at ``path``, unless it was never locked, or cannot be from here."""
+    return run_lock(path) if os.access(path / ".lock", os.W_OK) else nullcontext()
 
 
 def _tokenized(

@@ -6,7 +6,17 @@ from pathlib import Path
 
 from hornbook.errors import RunError, TrainingStopped
 from hornbook.training.fitting import Fitting
+from hornbook.training.preflight_check import Check
 from hornbook.training.ranks import RankLost
+
+
+def stopped_before_start(folder: Path, step: int, check: Check) -> TrainingStopped:
+    """A check says that what would be trained is wrong."""
+    return TrainingStopped(
+        f'Before step {step + 1}: the check "{check.name}" failed, so {folder} would learn '
+        f"something wrong: {check.reason}. Nothing was trained. All checks: hornbook train --check "
+        f"--resume {folder}"
+    )
 
 
 def stopped_not_finite(folder: Path, step: int, what: str, *, rate: float) -> TrainingStopped:
