@@ -320,6 +320,20 @@ def test_in_a_sandwich_the_last_gains_begin_small(zero_init: bool) -> None:
     assert last.std().item() == pytest.approx(WEIGHT_DEVIATION, rel=0.05)
 
 
+def test_with_norms_after_each_sum_layers_begin_as_large_as_what_they_are_added_to() -> None:
+    config = TransformerConfig(layers=2, d_model=96, norm_position="after", tied_head=False)
+    model = build_model(config, vocab_size=500, context_length=8, seed=1)
+    for name, weight in model.named_parameters():
+        if "norm" in name:
+            continue
+        expected = weight.shape[1] ** -0.5
+        if name == "token_embedding.weight":
+            expected /= 2
+        elif name == "output_head.weight":
+            expected = WEIGHT_DEVIATION
+        assert weight.std().item() == pytest.approx(expected, rel=0.05), name
+
+
 def test_waves_are_as_large_as_the_embedding_at_first() -> None:
     for scaled in (False, True):
         config = TransformerConfig(layers=1, d_model=96, positions="sinusoidal")

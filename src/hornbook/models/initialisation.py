@@ -1,15 +1,19 @@
 """The transformer's weights before the first step.
 
-    embeddings, matrices           normal, deviation 0.02 (Radford et al., 2019: GPT-2)
+    embeddings, matrices, head     normal, deviation 0.02 (Radford et al., 2019: GPT-2)
     what writes into the residual  a layer's last matrices: normal, deviation 0.02 / √(2 × layers),
                                    so that the sum over all layers begins with the same size at any
                                    depth (the same, section 2.3); zero under ``zero_init``
-    head                           the embedding, or normal; zero under ``zero_init_head``
+    head                           the embedding, where it is tied; zero under ``zero_init_head``
     gains                          one; but where a norm stands on what a layer gives, its gain is
                                    what writes: 0.02 / √(2 × layers), or zero
     biases, token shifts           zero
-    tables of pairs, runs, values     zero, so that what never occurs adds nothing
+    tables of pairs, runs, values  zero, so that what never occurs adds nothing
     input skip                     one for the residual, zero for the embedding
+
+Where norms stand after each sum, the residual has size 1 there, and matrices so small would add
+nothing to it that could be seen. They then begin as the first transformer's (Vaswani et al., 2017),
+with deviation 1 / √inputs, and embeddings with 0.5 / √d_model, which is 0.02 for GPT-2's width.
 
 A switch that adds weights draws nothing for them. So two models that differ in such a switch
 begin with the same weights everywhere else, and compute the same before the first step.
@@ -39,8 +43,6 @@ def initialise_transformer(
     model: nn.Module, config: TransformerConfig, generator: torch.Generator
 ) -> None:
     """Draw the weights of ``model`` from ``generator``, in the order of their names."""
-    writing = 0.0 if config.zero_init else WEIGHT_DEVIATION / math.sqrt(2 * config.layers)
-    normed = config.norm_position == "both"
     for name, parameter in model.named_parameters():
         if name.endswith("input_skip.weight"):
             with torch.no_grad():
@@ -48,13 +50,37 @@ def initialise_transformer(
         elif name.endswith(BEGINS_AT_ZERO) or name.startswith(TABLES_AT_ZERO):
             nn.init.zeros_(parameter)
         elif name.endswith(LAST_GAINS):
-            nn.init.constant_(parameter, writing)
+            nn.init.constant_(parameter, _writing_deviation(config))
         elif parameter.ndim < 2:
             nn.init.ones_(parameter)
         else:
-            writes = name.endswith(LAST_MATRICES) and not normed
-            deviation = writing if writes else WEIGHT_DEVIATION
-            # Drawn even where it is not wanted, so that all that follows is as without.
+            # Drawn even where it is zero, so that all that follows is as without.
+            deviation = _deviation(name, parameter.shape[1], config)
             nn.init.normal_(parameter, std=deviation, generator=generator)
-            if config.zero_init_head and name == "output_head.weight":
-                nn.init.zeros_(parameter)
+
+
+def embedding_deviation(config: TransformerConfig) -> float:
+    """How large the numbers of an embedding are at first."""
+    return 0.5 * config.d_model**-0.5 if config.norm_position == "after" else WEIGHT_DEVIATION
+
+
+def _deviation(name: str, inputs: int, config: TransformerConfig) -> float:
+    """Of a matrix of [outputs, inputs], or of an embedding."""
+    last = name.endswith(LAST_MATRICES)
+    if name.endswith("_embedding.weight"):
+        return embedding_deviation(config)
+    if name == "output_head.weight":
+        return 0.0 if config.zero_init_head else WEIGHT_DEVIATION
+    if config.norm_position == "after":
+        # The preset small with this and a tied head: 4.72 after 150 steps, one seed (norms before:
+        # 4.93); with deviations of 0.02 the loss never left the frequencies of tokens, 6.07.
+        return 0.0 if last and config.zero_init else inputs**-0.5
+    return (
+        _writing_deviation(config)
+        if last and config.norm_position == "before"
+        else WEIGHT_DEVIATION
+    )
+
+
+def _writing_deviation(config: TransformerConfig) -> float:
+    return 0.0 if config.zero_init else WEIGHT_DEVIATION / math.sqrt(2 * config.layers)

@@ -29,7 +29,7 @@ from hornbook.models.block import Block, build_block_norm, shift_places
 from hornbook.models.document_layout import DocumentLayout
 from hornbook.models.embeddings import BigramEmbedding, Embedding
 from hornbook.models.head import Head
-from hornbook.models.initialisation import WEIGHT_DEVIATION, initialise_transformer
+from hornbook.models.initialisation import embedding_deviation, initialise_transformer
 from hornbook.models.kv_cache import KVCache, LatentCache, TokenCache
 from hornbook.models.ngrams import RunEmbedding
 from hornbook.models.positions import sinusoidal_table
@@ -179,7 +179,9 @@ class Transformer(LanguageModel):
         waves = None
         if c.positions == "sinusoidal":
             # In the paper embeddings begin as large as the waves, and here they begin smaller.
-            waves = sinusoidal_table(count, c.d_model) * WEIGHT_DEVIATION * self.embedding_factor
+            waves = (
+                sinusoidal_table(count, c.d_model) * embedding_deviation(c) * self.embedding_factor
+            )
         self.register_buffer("waves", waves, persistent=False)
 
     def _path(
