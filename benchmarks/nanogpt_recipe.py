@@ -6,7 +6,7 @@
     schedule   100 steps of warm-up, then a cosine to 1e-4 at step 2,000; 12 windows a step
 
 Its linear maps, its attention and its optimizer are PyTorch's own, in float32, as nanoGPT calls
-them on a CPU. The step was compared with nanoGPT's own at the same shapes: see ``docs/recipe.md``.
+them on a CPU.
 """
 
 from __future__ import annotations
