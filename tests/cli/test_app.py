@@ -19,6 +19,7 @@ COMMANDS = [
     "sample",
     "compare",
     "lr-find",
+    "account",
     "runs",
     "show",
     "verify",

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from hornbook.cli import (
+    account,
     bundle,
     compare,
     config,
@@ -128,6 +129,7 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
+app.command("account")(account.account)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
