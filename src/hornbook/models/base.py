@@ -82,6 +82,19 @@ class LanguageModel(nn.Module, ABC):
     def init_state(self, batch_size: int, device: torch.device | None = None) -> State:
         """The state before the first token, for ``batch_size`` rows (on the model's device)."""
 
+    def select_state(self, state: State, rows: torch.Tensor) -> State:
+        """The state of some of its rows, in a new order, in memory of its own.
+
+        So two samples share the reading of one prompt, and beams follow those that they go on
+        from: a row may be taken more than once, and one that is not taken is gone.
+
+        Args:
+            state: what ``init_state`` or a call returned; it stays as it was.
+            rows: [new batch] ``int64`` numbers of its rows.
+        """
+        carried: CarriedState = state
+        return tuple(part.index_select(1, rows) for part in carried)
+
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the initial weights from ``generator``; the same draws give the same model."""

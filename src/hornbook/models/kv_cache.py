@@ -18,6 +18,8 @@ keeps one short vector a token, from which all of them can be made (``LatentCach
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import torch
 
@@ -78,6 +80,16 @@ class Shelf:
         self._held = stop
         return self._vectors[:, :, stop - time - kept : stop]
 
+    def select(self, rows: torch.Tensor) -> Shelf:
+        """A shelf of its own with the rows that ``rows`` [new batch] names, in that order."""
+        selected = copy(self)
+        shape = len(rows), *self._vectors.shape[1:]
+        selected._vectors = self._vectors.new_zeros(shape)
+        # What is not written yet need not be copied.
+        held = self._vectors[:, :, : self._held]
+        selected._vectors[:, :, : self._held] = held.index_select(0, rows)
+        return selected
+
     def _keep_the_last(self, seen: torch.Tensor) -> torch.Tensor:
         """More tokens at once than there is room for: keep of them what a next one may see."""
         self._held = min(self._seen_before, seen.shape[2])
@@ -106,6 +118,12 @@ class TokenCache:
     def advance(self, tokens: int) -> None:
         """Count ``tokens`` as seen, once every layer has written them."""
         self.length += tokens
+
+    def select(self, rows: torch.Tensor) -> Self:
+        """A cache of its own with the rows that ``rows`` [new batch] names, in that order."""
+        selected = copy(self)
+        selected._shelves = [shelf.select(rows) for shelf in self._shelves]
+        return selected
 
     def _check_room(self, tokens: int) -> None:
         stop = self.length + tokens

@@ -15,6 +15,8 @@ remembers, for every place where the shift stands, the last vector that passed (
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -50,6 +52,13 @@ class LastSeen:
         self.tokens = torch.full((batch_size, count), NOBODY, device=device)
         shape = (batch_size, 1, width)
         self.vectors = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(places)]
+
+    def select(self, rows: torch.Tensor) -> LastSeen:
+        """What the rows that ``rows`` [new batch] names have before them, in that order."""
+        selected = copy(self)
+        selected.tokens = self.tokens.index_select(0, rows)
+        selected.vectors = [part.index_select(0, rows) for part in self.vectors]
+        return selected
 
 
 class TokenBefore:

@@ -150,6 +150,11 @@ class Transformer(LanguageModel):
             last = LastSeen(batch_size, places, c.d_model, device, dtype, count=count)
         return TransformerState(cache, last)
 
+    def select_state(self, state: State, rows: torch.Tensor) -> TransformerState:
+        """See ``LanguageModel.select_state``."""
+        memory: TransformerState = state
+        return memory.select(rows)
+
     @property
     def token_axes(self) -> Mapping[str, tuple[int, ...]]:
         """See ``LanguageModel.token_axes``; rows for pairs are found by a hash."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from hornbook.models.kv_cache import TokenCache
 from hornbook.models.previous_token import LastSeen
 
@@ -28,3 +30,8 @@ class TransformerState:
     def length(self) -> int:
         """How many tokens were seen, the same in every row."""
         return self.cache.length
+
+    def select(self, rows: torch.Tensor) -> TransformerState:
+        """A state of its own with the rows that ``rows`` [new batch] names, in that order."""
+        last = None if self.last is None else self.last.select(rows)
+        return TransformerState(self.cache.select(rows), last)
