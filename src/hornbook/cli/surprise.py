@@ -18,6 +18,8 @@ from hornbook.cli.screen import visible
 if TYPE_CHECKING:
     from hornbook.generation import Score
 
+LN_2 = math.log(2)
+"""Nats in a bit."""
 SHADES = (
     (1.0, ""),
     (2.0, "black on white"),
@@ -64,7 +66,7 @@ def readable_pieces(scored: Score, first: int | None = None) -> Iterator[tuple[s
     for piece, log_probability in zip(
         scored.pieces[:first], scored.log_probabilities[:first].tolist(), strict=True
     ):
-        bits -= log_probability / math.log(2)
+        bits -= log_probability / LN_2
         words = decoder.decode(piece)
         if words:
             yield words, bits
