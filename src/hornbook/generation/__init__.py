@@ -1,13 +1,14 @@
 """A model and a prompt in, text out, a token at a time.
 
 Read in this order: ``rules`` (which tokens may come next, and which one does), ``row_rules`` and
-``chooser`` (the same for rows with settings of their own), ``text_stream`` (bytes into text that is
-certain), ``sampler`` (the one loop).
+``chooser`` (the same for rows with settings of their own), ``text_stream`` (bytes into text that
+is certain), ``sampler`` (the one loop), ``scoring`` (how likely a given text is).
 """
 
 from hornbook.generation.chooser import Alternative, Choice, Chooser
 from hornbook.generation.sampler import Piece, Sample, generate, generate_tokens, stream
 from hornbook.generation.sampling_config import SamplingConfig
+from hornbook.generation.scoring import Score, score
 from hornbook.generation.text_stream import TextStream
 from hornbook.generation.vocabulary import Vocabulary, vocabulary_of
 
@@ -18,10 +19,12 @@ __all__ = [
     "Piece",
     "Sample",
     "SamplingConfig",
+    "Score",
     "TextStream",
     "Vocabulary",
     "generate",
     "generate_tokens",
+    "score",
     "stream",
     "vocabulary_of",
 ]
