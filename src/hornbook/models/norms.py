@@ -21,7 +21,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+import torch
 from torch import nn
+
+from hornbook.models.hand_gradients import rms_norm
+from hornbook.models.products import short_on_cpu
 
 NormKind = Literal["layernorm", "rmsnorm", "none"]
 NormPosition = Literal["before", "after", "both"]
@@ -42,6 +46,13 @@ class RMSNorm(nn.RMSNorm):
 
     def __init__(self, width: int, *, epsilon: float = EPSILON, gain: bool = True) -> None:
         super().__init__(width, eps=epsilon, elementwise_affine=gain)
+        self.epsilon = epsilon
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., width] to the same shape."""
+        if short_on_cpu(x):
+            return rms_norm(x, self.weight, self.epsilon)
+        return super().forward(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., width] to the same shape."""
