@@ -21,7 +21,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-import torch
 from torch import nn
 
 from hornbook.models.hand_gradients import rms_norm
@@ -50,13 +49,9 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., width] to the same shape."""
-        if short_on_cpu(x):
-            return rms_norm(x, self.weight, self.epsilon)
-        return super().forward(x)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., width] to the same shape."""
         weight = self.weight
+        if short_on_cpu(x):
+            return rms_norm(x, weight, self.epsilon)
         # The fused kernel wants one type; under autocast a product's result has another.
         if weight is not None and x.dtype != weight.dtype:
             x = x.to(weight.dtype)
