@@ -43,6 +43,12 @@ def some_targets(*shape: int, vocab_size: int, ignored: float, seed: int = 0) ->
     return targets.masked_fill(torch.rand(shape, generator=generator) < ignored, IGNORED_TARGET)
 
 
+def allow_logits(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let no more than ``count`` logits, or those of one token, stand in memory at once."""
+    monkeypatch.setattr(model_loss, "LOGITS_AT_ONCE", {"cpu": count})
+    monkeypatch.setattr(model_loss, "FEWEST_ROWS", 1)
+
+
 def test_cross_entropy_counts_only_real_targets() -> None:
     logits = drawn(2, 5, 7)
     targets = torch.randint(0, 7, (2, 5))
@@ -159,7 +165,7 @@ def test_every_model_has_the_same_gradient_however_many_logits_stand_at_once(
         return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
     expected = gradients(loss_sum(model(tokens)[0], targets, objective).objective)
-    monkeypatch.setattr(model_loss, "LOGITS_AT_ONCE", {"cpu": at_once})
+    allow_logits(monkeypatch, at_once)
     for known in (None, int((targets != IGNORED_TARGET).sum())):
         features, _ = model.hidden(tokens)
         found = model_loss_sum(model, features, targets, objective, real_targets=known)
@@ -197,7 +203,7 @@ def test_padding_is_left_out_before_the_head_and_chunks_are_no_larger_than_allow
     model, features = Wide(5), drawn(10, 10, 2)
     model_loss_sum(model, features, targets)
     assert model.asked == [40]
-    monkeypatch.setattr(model_loss, "LOGITS_AT_ONCE", {"cpu": 5 * 16})
+    allow_logits(monkeypatch, 5 * 16)
     model.asked.clear()
     model_loss_sum(model, features, targets)
     assert model.asked == [1, 16, 16, 8]  # the first tells which weights the head has
@@ -210,7 +216,7 @@ def test_padding_is_left_out_before_the_head_and_chunks_are_no_larger_than_allow
 def test_nothing_real_is_zero_with_zero_gradients(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_loss, "LOGITS_AT_ONCE", {"cpu": at_once})
+    allow_logits(monkeypatch, at_once)
     model, features = Wide(5), drawn(2, 3, 2).requires_grad_()
     targets = torch.full((2, 3), IGNORED_TARGET)
     found = model_loss_sum(model, features, targets, ObjectiveConfig(z_loss=1.0), real_targets=0)
@@ -224,7 +230,7 @@ def test_nothing_real_is_zero_with_zero_gradients(
 def test_frozen_parts_get_no_gradient_and_the_others_theirs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(model_loss, "LOGITS_AT_ONCE", {"cpu": 1})
+    allow_logits(monkeypatch, 1)
     targets = torch.tensor([[1, 2]])
     model, features = Wide(5), drawn(1, 2, 2)
     model_loss_sum(model, features, targets).objective.backward()
@@ -245,7 +251,7 @@ def test_frozen_parts_get_no_gradient_and_the_others_theirs(
 def test_bfloat16_under_autocast_trains_the_float32_weights(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_loss, "LOGITS_AT_ONCE", {"cpu": at_once})
+    allow_logits(monkeypatch, at_once)
     config = TransformerConfig(layers=1, d_model=16)
     model = build_model(config, vocab_size=30, context_length=8, seed=2)
     tokens = some_targets(4, 8, vocab_size=30, ignored=0)

@@ -82,7 +82,8 @@ def compare(corpus: Path, folder: Path, settings: dict[str, Any]) -> None:
     """Train what is compared with one process, and go on with what one process has begun."""
     first = launch_of().is_first
     for name, changes in CURVES.items():
-        model_loss.LOGITS_AT_ONCE["cpu"] = 300 * 7 if name in IN_CHUNKS else 1 << 25
+        model_loss.FEWEST_ROWS = 7 if name in IN_CHUNKS else 512
+        model_loss.LOGITS_AT_ONCE["cpu"] = 0 if name in IN_CHUNKS else 1 << 23
         hornbook.train(corpus, preset="tiny", out=folder / name, overrides={**settings, **changes})
     for name in ("ddp", "fsdp"):
         left = folder / f"{name}-left"

@@ -22,6 +22,7 @@ from hornbook.launch import Launch, launch_of
 from hornbook.listener import Listener
 from hornbook.runs.checkpoints import list_checkpoints
 from hornbook.runs.resolution import resolve
+from hornbook.training import threads as threads_module
 from hornbook.training.ranks import Ranks
 from hornbook.training.sharing import refuse_unshareable
 from hornbook.training.watching import TIMED
@@ -171,6 +172,25 @@ def test_the_environment_says_who_a_process_is() -> None:
         assert launch_of(some) == Launch()
     alone = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     assert launch_of(said | meeting | alone) == Launch(job="job")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "processes", "threads"),
+    [
+        (0, "", 1, 8),
+        (0, "1", 1, 1),  # somebody means it
+        (0, "1", 2, 4),  # torchrun says so to each of several
+        (0, "3", 2, 3),
+        (0, "", 16, 1),
+        (5, "1", 2, 5),
+    ],
+)
+def test_processes_of_one_machine_share_its_cores(
+    wanted: int, said: str, processes: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads_module, "physical_cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert threads_module.choose_threads(wanted, processes) == threads
 
 
 def test_rows_are_dealt_out_whole() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from hornbook.durable import write_durably
 from hornbook.errors import RunError
@@ -73,6 +74,8 @@ def drawn(name: str, found: RateRange, advice: Suggestion, form: str) -> bytes:
 def _draw(axes: Axes, found: RateRange, advice: Suggestion) -> None:
     curve = found.smoothed
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.plot(found.rates, found.losses, ".", color=TRAINING, markersize=3.5)
     axes.plot(found.rates, curve, color=VALIDATION, linewidth=1.8)
     if curve:

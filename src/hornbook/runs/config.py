@@ -151,7 +151,7 @@ class TrainingConfig(Settings):
 
     threads: int = Field(default=0, ge=0, le=4096)
     """Threads that compute on a CPU; 0 means OMP_NUM_THREADS where that is set, else one for each
-    physical core that hornbook may use."""
+    physical core that hornbook may use. Processes that torchrun started share the cores."""
 
     @field_validator("compile", mode="plain")
     @classmethod

@@ -4,14 +4,15 @@ Read in this order: ``start`` (a new run, or an old one continued) and ``fork``,
 ``warm_start``, ``session`` (what they share), ``loop`` (from the first step to the last),
 ``progress``, ``milestones`` and ``record`` (what is due between two steps, and who writes it),
 ``step`` (one optimizer step) with its ``batch_loss``, ``gradients`` and ``loss_scale``,
-``evaluation``, ``closed_form`` (models that count instead), ``range_test``, ``interruption``,
-``stops`` and ``fitting`` (what is said when it cannot go on). What a run is trained with:
-``equipment``, and ``devices``, ``precision``, ``compiling``, ``recomputation``, ``threads``. What
-is watched: ``watching``, and ``step_time``, ``updates``, ``peaks``, ``peak_memory``, ``jumps``,
-``jump_notes``. Several processes that train together: ``ranks``, ``meeting``, ``following``,
-``spread``, ``sharing``. What is found out beforehand: ``preflight`` (all of it),
-``preflight_quick`` (what every training looks at), and what they ask in ``preflight_data``,
-``preflight_sight``, ``preflight_loss``, ``preflight_steps`` and ``preflight_machine``.
+``carrying`` (hidden states from step to step), ``evaluation``, ``closed_form`` (models that count
+instead), ``range_test``, ``interruption``, ``stops`` and ``fitting`` (what is said when it cannot
+go on). What a run is trained with: ``equipment``, and ``devices``, ``precision``, ``compiling``,
+``recomputation``, ``threads``. What is watched: ``watching``, and ``step_time``, ``updates``,
+``peaks``, ``peak_memory``, ``jumps``, ``jump_notes``. Several processes that train together:
+``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. What is found out beforehand:
+``preflight`` (all of it), ``preflight_quick`` (what every training looks at), and what they ask in
+``preflight_data``, ``preflight_sight``, ``preflight_loss``, ``preflight_steps`` and
+``preflight_machine``.
 """
 
 from hornbook.training.devices import choose_device

@@ -21,12 +21,11 @@ from hornbook.data import Batch
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.data.loader import BatchLoader
 from hornbook.listener import Listener
-from hornbook.models import BigramCounts, CarriedState, LanguageModel
+from hornbook.models import BigramCounts, LanguageModel
 from hornbook.optimization import group_facts, load_optimizer_tensors
 from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import Batches, make_optimizer, make_trainable
 from hornbook.runs.checkpoints import (
-    Checkpoint,
     TrainingState,
     checkpoint_at,
     newest_whole_checkpoint,
@@ -36,6 +35,7 @@ from hornbook.runs.folder import RunFolder
 from hornbook.runs.memory import explained_memory, is_out_of_memory
 from hornbook.tokenizers import Tokenizer
 from hornbook.training import stops
+from hornbook.training.carrying import CarriedRows
 from hornbook.training.closed_form import fit_bigram_counts
 from hornbook.training.equipment import Equipment, make_step, spread_out
 from hornbook.training.fitting import Fitting, find_fitting, first_rows
@@ -127,7 +127,7 @@ class TrainingLoop:
             writes=self.ranks.is_first,
         )
         self._ahead: list[Issued] = []
-        self._carried: CarriedState | None = None
+        self._carried: CarriedRows | None = None
 
     def run(self) -> Outcome:
         """Train until the last step or a signal; either way the end is a checkpoint.
@@ -180,8 +180,11 @@ class TrainingLoop:
         step = make_step(self.config, self.equipment, self.model, optimizer, self.listener, spread)
         if step.scale is not None and self.state.loss_scale is not None:
             step.scale.restore(self.state.loss_scale)
-        if self.plan.carry_state:
-            self._carried = self._first_carried(newest)
+        training = self.batches.training
+        if self.plan.carry_state and isinstance(training, ConsecutiveBatches):
+            kept = newest.carried_state() if newest is not None else None
+            size = self.plan.batch_size
+            self._carried = CarriedRows(training, self.ranks, self.model, size, kept)
         watch = Watch(
             self.model,
             step,
@@ -222,14 +225,6 @@ class TrainingLoop:
             place = first + rows.start
             yield list(micro_batches(self.batches.training, place, len(rows), micro))
             first += size
-
-    def _first_carried(self, newest: Checkpoint | None) -> CarriedState:
-        """The state that the newest checkpoint holds, or that of rows which have read nothing."""
-        kept = newest.carried_state() if newest is not None else None
-        rows = self.ranks.rows(self.plan.batch_size)
-        if kept is None:
-            return self.model.init_state(len(rows), self.device)
-        return tuple(tensor[:, rows.start : rows.stop].to(self.device) for tensor in kept)
 
     def _fit_closed_form(self) -> Outcome:
         assert isinstance(self.model, BigramCounts)
@@ -279,7 +274,7 @@ class TrainingLoop:
                 parts,
                 learning_rate=rate,
                 dropout_seed=seed,
-                carried=self._carried_on(first),
+                carried=None if self._carried is None else self._carried.before(first),
                 measuring=self._milestones.line_due(number + 1),
             )
         except (MemoryError, RuntimeError) as error:
@@ -295,18 +290,9 @@ class TrainingLoop:
                 )
             memory = memory_in_words(self.device)
             raise stops.too_large(self.folder.path, fitting, self.config.context_length, memory)
-        self._carried = result.carried
+        if self._carried is not None and result.carried is not None:
+            self._carried.state = result.carried
         return Issued(first, plan.batch_size_at(number), rate, result)
-
-    def _carried_on(self, first_example: int) -> CarriedState | None:
-        """The state of the step before, and zeros in the rows that start afresh."""
-        training = self.batches.training
-        if self._carried is None or not isinstance(training, ConsecutiveBatches):
-            return None
-        rows = self.ranks.rows(self.plan.batch_size)
-        goes_on = training.goes_on(first_example + rows.start, len(rows))
-        keep = goes_on.to(self.device)[None, :, None]
-        return tuple(torch.where(keep, tensor, 0.0) for tensor in self._carried)
 
     def _read(self) -> list[tuple[Issued, Reading]]:
         """The numbers of all steps that were issued; waits for the device."""

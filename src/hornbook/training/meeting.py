@@ -71,16 +71,24 @@ class Board:
         assert found is not None
         return found
 
+    def gather(self, name: str, count: int, patience: float) -> None:
+        """Wait until ``count`` ranks have come to the place of this name.
+
+        Raises:
+            TimeoutError: when they do not come.
+        """
+        self.store.add(name, 1)
+        _until(lambda: self.store.add(name, 0) >= count, patience)
+
     def leave(self, count: int, first: bool) -> None:
         """Say that this rank reads and writes no more.
 
         Without a launcher that keeps the store it ends with the first rank, which therefore gives
         the others a moment to read its last word.
         """
-        self.store.add("left", 1)
-        if first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-            with contextlib.suppress(TimeoutError):
-                _until(lambda: self.store.add("left", 0) >= count, FAREWELL)
+        keeps = first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        with contextlib.suppress(TimeoutError):
+            self.gather("left", count, FAREWELL if keeps else 0.0)
 
 
 def meet(launch: Launch) -> tuple[Board, Board]:

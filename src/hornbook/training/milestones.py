@@ -17,13 +17,14 @@ from typing import Any
 import torch
 
 from hornbook.generation import generate
-from hornbook.models import CarriedState, LanguageModel
+from hornbook.models import LanguageModel
 from hornbook.optimization import optimizer_tensors
 from hornbook.runs.assembly import Batches, opening_id
 from hornbook.runs.checkpoints import TrainingState, model_tensors
 from hornbook.runs.config import RunConfig
 from hornbook.tokenizers import Tokenizer
 from hornbook.training import stops
+from hornbook.training.carrying import CarriedRows
 from hornbook.training.equipment import Equipment
 from hornbook.training.evaluation import Evaluation, evaluate
 from hornbook.training.progress import Issued, with_new_line
@@ -81,7 +82,7 @@ class Milestones:
         step: TrainingStep,
         watch: Watch,
         last: tuple[Issued, Reading],
-        carried: CarriedState | None,
+        carried: CarriedRows | None,
     ) -> TrainingState:
         """Measure, sample and save, whatever is due; gives the state that goes on.
 
@@ -90,7 +91,7 @@ class Milestones:
             step: moves the weights.
             watch: knows what the steps cost.
             last: the step that was just read.
-            carried: the hidden state of every row, if any.
+            carried: the hidden state of this rank's rows, if any.
         """
         number, plan, improved = state.step, self._plan, False
         if self.line_due(number):
@@ -146,7 +147,7 @@ class Milestones:
         self,
         state: TrainingState,
         step: TrainingStep | None,
-        carried: CarriedState | None,
+        carried: CarriedRows | None,
         *,
         prune: bool = True,
     ) -> TrainingState:
@@ -155,19 +156,17 @@ class Milestones:
         Args:
             state: where training stands.
             step: has the optimizer and the loss's scale; ``None`` where nothing moves the weights.
-            carried: the hidden state of every row, if any.
+            carried: the hidden state of this rank's rows, if any.
             prune: whether to delete checkpoints that are no longer wanted.
         """
         scale = None if step is None or step.scale is None else step.scale.to_json()
         state = replace(state, loss_scale=scale)
         tensors = {} if step is None else optimizer_tensors(step.optimizer, self._model)
-        if carried is not None:
-            carried = tuple(self._ranks.joined(tensor, dim=1) for tensor in carried)
         self._record.saved(
             self._spread.gathered(model_tensors(self._model)),
             self._spread.gathered(tensors),
             state,
-            carried,
+            None if carried is None else carried.whole(),
             prune=prune,
         )
         return state

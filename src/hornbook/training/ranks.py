@@ -179,12 +179,14 @@ class Ranks:
                 device_id=device if device.type == "cuda" else None,
             )
             yield
+            # Whoever closes its connections first must not cut off what others still receive.
+            self._board.gather("trained", self.count, STEP_PATIENCE.total_seconds())
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, TimeoutError) as error:
             if not _is_of_connection(error):
                 raise
             # A launcher sends SIGTERM to those that are left, which must not cut off their words.
@@ -231,11 +233,12 @@ def joined_ranks() -> Iterator[Ranks]:
         ranks.leave()
 
 
-def _is_of_connection(error: RuntimeError) -> bool:
+def _is_of_connection(error: RuntimeError | TimeoutError) -> bool:
     """Whether an error says that another rank is gone, and not that this one did wrong."""
     words = str(error).lower()
     signs = ("connection", "gloo", "nccl", "timed out", "broken pipe", "socket")
-    return isinstance(error, dist.DistError) or any(sign in words for sign in signs)
+    known = isinstance(error, dist.DistError | TimeoutError)
+    return known or any(sign in words for sign in signs)
 
 
 def _ignore(number: signal.Signals) -> None:
