@@ -18,9 +18,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from hornbook.errors import GenerationError
-from hornbook.generation.rules import SamplingConfig, draw, next_token_probabilities
+from hornbook.generation.chooser import Chooser, refuse_misfits
+from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.text_stream import TextStream
+from hornbook.generation.vocabulary import Vocabulary, vocabulary_of
 from hornbook.models import LanguageModel
 from hornbook.randomness import stream_seed
 from hornbook.tokenizers import Tokenizer
@@ -103,11 +104,7 @@ def stream(
 
     Every sample ends with one piece whose ``ending`` is set. Stop iterating to stop early.
     """
-    if config.top_k > model.vocab_size:
-        raise GenerationError(
-            f"top_k={config.top_k} is larger than the vocabulary ({model.vocab_size} tokens); "
-            "use a smaller one, or 0 to keep all."
-        )
+    refuse_misfits(config, model.vocab_size)
     first = tokenizer.start_id if opening is None else opening
     ids = tokenizer.encode(prompt, add_start=config.add_start) or [first]
     return _stream_pieces(model, tokenizer, ids, config)
@@ -118,7 +115,7 @@ def _stream_pieces(
 ) -> Iterator[Piece]:
     texts = [TextStream(config.stop) for _ in range(config.samples)]
     open_samples = set(range(config.samples))
-    for step_ids in generate_tokens(model, ids, config):
+    for step_ids in generate_tokens(model, ids, config, vocabulary=vocabulary_of(tokenizer)):
         for sample in sorted(open_samples):
             token = step_ids[sample]
             if config.stop_at_end and token == tokenizer.end_id:
@@ -144,6 +141,7 @@ def generate_tokens(
     config: SamplingConfig,
     *,
     use_state: bool = True,
+    vocabulary: Vocabulary | None = None,
 ) -> Iterator[list[int]]:
     """Yield the next token of every sample, ``config.max_tokens`` times.
 
@@ -153,6 +151,7 @@ def generate_tokens(
         config: the rules; ``stop`` and ``stop_at_end`` are not read here.
         use_state: whether the model remembers what it has seen. Without, every step reads
             the whole window again: slow, and equal; it is kept as the oracle.
+        vocabulary: what the ids stand for, for rules that must know.
 
     Yields:
         one id for each sample.
@@ -161,6 +160,9 @@ def generate_tokens(
     device = model.device
     rows = [list(prompt) for _ in range(config.samples)]
     uniforms = _uniform_streams(config)
+    chooser = Chooser(vocabulary or Vocabulary(model.vocab_size), device)
+    chooser.join(config, prompt)
+    chooser.select([0] * config.samples)
     state, start, held = None, -1, 0
     for _ in range(config.max_tokens):
         length = len(rows[0])
@@ -170,13 +172,10 @@ def generate_tokens(
         with torch.inference_mode():
             new = torch.tensor([row[held:] for row in rows], device=device)
             features, state = model.hidden(new, state)
-            logits = model.head(features[:, -1]).float()
-            if config.temperature == 0:
-                chosen = logits.argmax(dim=-1)
-            else:
-                numbers = torch.tensor([next(each) for each in uniforms]).to(device)
-                chosen = draw(next_token_probabilities(logits, config), numbers)
-            ids = chosen.tolist()
+            numbers = torch.tensor([next(each) for each in uniforms]).to(device)
+            choice = chooser.choose(model.head(features[:, -1]), numbers)
+            chooser.accept(choice.ids)
+            ids = choice.ids.tolist()
         held = length if use_state else start
         for row, token in zip(rows, ids, strict=True):
             row.append(token)
