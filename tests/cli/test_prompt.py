@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import signal
 import sys
 import time
@@ -18,6 +19,9 @@ from hornbook.cli.prompt import Prompt, alternative_lines
 from hornbook.cli.screen import visible
 
 pty = pytest.importorskip("pty", reason="terminals of one's own exist on Unix")
+
+PATIENCE = 120
+"""How long a test waits for what must come [seconds]."""
 
 
 class Terminal:
@@ -36,17 +40,23 @@ class Terminal:
 
     def until(self, wanted: str) -> str:
         """What is shown up to ``wanted``; everything after it stays for the next call."""
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + PATIENCE
         while wanted not in self.seen:
             assert time.monotonic() < give_up, f"{wanted!r} never came; there was {self.seen!r}"
-            try:
-                new = os.read(self.handle, 1 << 16)
-            except OSError:  # how Linux says that the program has ended
-                new = b""
-            assert new, f"{wanted!r} never came; the program ended with {self.seen!r}"
-            self.seen += new.decode("utf-8", "replace").replace("\r\n", "\n")
+            assert self._read(), f"{wanted!r} never came; the program ended with {self.seen!r}"
         shown, _, self.seen = self.seen.partition(wanted)
         return shown
+
+    def _read(self) -> bool:
+        """Take in what is shown, if anything is by and by; ``False`` if the program has ended."""
+        if not select.select([self.handle], [], [], 0.2)[0]:
+            return True
+        try:
+            new = os.read(self.handle, 1 << 16)
+        except OSError:  # how Linux says that the program has ended
+            new = b""
+        self.seen += new.decode("utf-8", "replace").replace("\r\n", "\n")
+        return bool(new)
 
     def ask(self, line: str) -> str:
         """Type a line, and what is answered before the next prompt."""
@@ -54,13 +64,17 @@ class Terminal:
         return self.until("\n> ").partition("\n")[2]
 
     def end(self) -> int:
-        """Wait for the program's end: its exit code."""
-        with contextlib.suppress(OSError):
-            while os.read(self.handle, 1 << 16):
-                pass
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        self.pid = 0
-        return code
+        """Leave with Ctrl-D: the exit code."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            assert time.monotonic() < give_up, f"Ctrl-D did nothing; there was {self.seen!r}"
+            # Typed in the moment in which the line editor sets up the terminal, it is lost.
+            with contextlib.suppress(OSError):
+                self.type("\x04")
+            if not self._read():
+                code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                self.pid = 0
+                return code
 
     def close(self) -> None:
         if self.pid:
@@ -110,7 +124,6 @@ def test_a_session(terminal: Terminal, finished_run: hornbook.Run, tmp_path: Pat
     assert terminal.ask("The") == visible(str(short))
     terminal.type("\x03")  # at the prompt it only says how to leave
     assert "Ctrl-D" in terminal.until("\n> ")
-    terminal.type("\x04")
     assert terminal.end() == 0
 
 
