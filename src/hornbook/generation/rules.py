@@ -6,10 +6,14 @@ is greedy: the likeliest token, and no draw.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field, field_validator
 
 from hornbook.settings import Settings
+
+Overflow = Literal["restart", "slide", "stop"]
 
 IMPOSSIBLE = float("-inf")
 
@@ -44,6 +48,14 @@ class SamplingConfig(Settings):
 
     samples: int = Field(default=1, ge=1, le=4096)
     """How many texts to draw for the prompt."""
+
+    alternatives: int = Field(default=0, ge=0, le=1000)
+    """How many of the likeliest tokens to tell beside each one that was chosen."""
+
+    overflow: Overflow = "restart"
+    """What happens when a text is longer than the context. restart: the model reads the newest half
+    afresh. slide: what it remembers of the newest half is kept and the rest forgotten, which needs
+    positions=rotary, alibi or none. stop: the text ends there."""
 
     @field_validator("stop")
     @classmethod
