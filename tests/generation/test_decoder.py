@@ -86,9 +86,9 @@ def test_rows_come_and_go_and_each_is_what_it_would_be_alone(
             rules = SamplingConfig(temperature=temperature, top_k=draw.choice([0, 5]), seed=seed)
             rows += decoder.join(prompt, rules, draw.choice([(0,), (0, 1), (2,)]))
         found = decoder.step()
-        assert [row.number for row, _ in found] == sorted(row.number for row, _ in found)
+        assert [row.number for row in found] == sorted(row.number for row in found)
         if len(decoder) and draw.random() < 0.15:
-            decoder.leave(draw.choice(found)[0])
+            decoder.leave(draw.choice(list(found)))
     assert len(rows) > 4
     for row in rows:
         written = row.tokens[row.prompt_length :]
@@ -101,14 +101,15 @@ def test_log_probabilities_are_those_of_the_row_alone(config: ModelConfig) -> No
     rules = SamplingConfig(temperature=0.7, alternatives=3)
     rows = [decoder.join(list(range(length)), rules)[0] for length in (1, 9, 4)]
     for _ in range(3):
-        for row, token in decoder.step():
+        for row, token in decoder.step().items():
+            assert token is not None
             with torch.no_grad():
                 logits, _ = model(torch.tensor([row.tokens[:-1]]))
             expected = logits[0, -1].log_softmax(-1)
             assert token.log_probability == pytest.approx(float(expected[token.id]), abs=1e-5)
             top = expected.topk(3)
-            assert [number for number, _ in token.alternatives] == top.indices.tolist()
-            found = torch.tensor([value for _, value in token.alternatives])
+            assert [each.id for each in token.alternatives] == top.indices.tolist()
+            found = torch.tensor([each.log_probability for each in token.alternatives])
             torch.testing.assert_close(found, top.values)
     assert len(rows) == len(decoder)
 
@@ -162,7 +163,8 @@ def test_a_state_that_is_cut_is_what_the_slow_twin_says(
     (row,) = decoder.join(prompt, rules)
     measured = {row.number: [], neighbour.number: []}
     for _ in range(40):
-        for each, token in decoder.step():
+        for each, token in decoder.step().items():
+            assert token is not None
             measured[each.number].append(token.log_probability)
     for each in (row, neighbour):
         logits = cut_twin(model, each.tokens[:-1], each.prompt_length)[each.prompt_length - 1 :]

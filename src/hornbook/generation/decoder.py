@@ -32,7 +32,9 @@ import numpy as np
 import torch
 
 from hornbook.errors import GenerationError
-from hornbook.generation.rules import SamplingConfig, draw, next_token_probabilities
+from hornbook.generation.chooser import Alternative, Chooser, refuse_misfits
+from hornbook.generation.sampling_config import SamplingConfig
+from hornbook.generation.vocabulary import Vocabulary
 from hornbook.models import LanguageModel, State
 from hornbook.randomness import stream_seed
 
@@ -46,14 +48,14 @@ class Token:
 
     Attributes:
         id: its number.
-        log_probability: the logarithm of what the model gave it, before all rules [nats].
-        alternatives: the likeliest tokens in its place, from the likeliest on, as pairs of id and
-            log-probability; as many as ``SamplingConfig.alternatives``.
+        log_probability: how likely the model itself thought it, before any rule [nats].
+        alternatives: what else the model thought likely, from the likeliest on, and what the rules
+            made of it; as many as ``SamplingConfig.alternatives``.
     """
 
     id: int
     log_probability: float
-    alternatives: tuple[tuple[int, float], ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -83,25 +85,25 @@ class Decoder:
 
     Args:
         model: any language model; it is put into evaluation mode.
-        measured: whether tokens carry their log-probabilities; without they are NaN, and a step
-            is a little quicker.
+        vocabulary: what the ids stand for, for rules that must know.
 
     >>> from hornbook.models import BigramConfig, build_model
     >>> decoder = Decoder(build_model(BigramConfig(), vocab_size=4, context_length=8, seed=1))
     >>> first, = decoder.join([2, 1], SamplingConfig(temperature=0))
-    >>> decoder.step()[0][1].id                     # a table of zeros: the first of four equals
+    >>> decoder.step()[first].id                    # a table of zeros: the first of four equals
     0
     >>> second, = decoder.join([3], SamplingConfig(temperature=0))
-    >>> [(row.number, token.id) for row, token in decoder.step()]
+    >>> [(row.number, token.id) for row, token in decoder.step().items()]
     [(0, 0), (1, 0)]
     >>> decoder.leave(first)
     >>> len(decoder), second.tokens
     (1, [3, 0])
     """
 
-    def __init__(self, model: LanguageModel, *, measured: bool = True) -> None:
+    def __init__(self, model: LanguageModel, vocabulary: Vocabulary | None = None) -> None:
         self._model = model.eval()
-        self._measured = measured
+        vocabulary = vocabulary or Vocabulary(model.vocab_size)
+        self._chooser = Chooser(vocabulary, model.device)
         self._rows: list[Row] = []
         self._state: State = None
         self._joined = 0
@@ -135,53 +137,58 @@ class Decoder:
             tokens = list(prompt)
             rows.append(Row(self._joined, config, sample, tokens, len(tokens), start, uniforms))
             self._joined += 1
-        self._append(state)
+        if self._rows:
+            with torch.inference_mode():
+                state = self._model.join_states(self._state, state)
+        self._state = state
+        before = len(self._rows)
+        self._chooser.join(config, prompt)
+        self._chooser.select([*range(before), *[before] * len(samples)])
         self._rows += rows
         return rows
 
     def leave(self, row: Row) -> None:
         """Take ``row`` out; its memory is free for others."""
-        place = self._rows.index(row)
-        last = self._rows.pop()
-        if row is not last:
-            self._rows[place] = last
+        place, order = self._rows.index(row), list(range(len(self._rows) - 1))
+        if place < len(order):
+            order[place] = len(order)
+        self._rows = [self._rows[old] for old in order]
+        self._chooser.select(order)
         with torch.inference_mode():
             self._state = self._model.drop_row(self._state, place) if self._rows else None
 
     def is_full(self, row: Row) -> bool:
-        """Whether ``row`` can have no further token, since its context is full and it is to stop."""
+        """Whether ``row`` can have no further token: its context is full, and it is to stop."""
         context = self._model.context_length
         return row.config.overflow == "stop" and context is not None and len(row.tokens) > context
 
-    def step(self) -> list[tuple[Row, Token]]:
+    def step(self) -> dict[Row, Token | None]:
         """Choose one token for every row; none of them may be full.
 
         Returns:
-            every row and its new token, in the order in which they joined.
+            every row and its new token, in the order in which they joined; ``None`` where the rules
+            left none, and then that row should leave.
         """
         if not self._rows:
-            return []
+            return {}
         self._make_room()
         with torch.inference_mode():
-            newest = torch.tensor([row.tokens[-1:] for row in self._rows])
-            features, self._state = self._model.hidden(newest.to(self._model.device), self._state)
-            logits = self._model.head(features[:, -1]).float()
-            tokens = self._tokens(logits, _choose(logits, self._rows))
+            newest = self._places([row.tokens[-1:] for row in self._rows])
+            features, self._state = self._model.hidden(newest, self._state)
+            logits = self._model.head(features[:, -1])
+            tokens = self._choose(logits)
         for row, token in zip(self._rows, tokens, strict=True):
-            row.tokens.append(token.id)
+            if token is not None:
+                row.tokens.append(token.id)
         found = zip(self._rows, tokens, strict=True)
-        return sorted(found, key=lambda pair: pair[0].number)
+        return dict(sorted(found, key=lambda pair: pair[0].number))
 
     def check(self, prompt: Sequence[int], config: SamplingConfig) -> None:
         """Raise a ``GenerationError`` when a setting or the prompt does not fit the model."""
         model = self._model
         if not prompt:
             raise GenerationError("a row needs at least one token to go on from.")
-        if config.top_k > model.vocab_size:
-            raise GenerationError(
-                f"top_k={config.top_k} is larger than the vocabulary ({model.vocab_size} tokens); "
-                "use a smaller one, or 0 to keep all."
-            )
+        refuse_misfits(config, model.vocab_size)
         if model.context_length is None:
             return
         if config.overflow == "slide" and not model.can_forget:
@@ -206,13 +213,6 @@ class Decoder:
             if rows[0]:
                 _, state = self._model.hidden(self._places(rows), state)
             return state
-
-    def _append(self, state: State) -> None:
-        """Put rows that were read apart behind the others."""
-        if self._rows:
-            with torch.inference_mode():
-                state = self._model.join_states(self._state, state)
-        self._state = state
 
     def _make_room(self) -> None:
         """Move the windows of rows that have outgrown the context."""
@@ -259,22 +259,22 @@ class Decoder:
             joined = model.join_states(self._state, fresh)
             self._state = model.select_state(joined, self._places(order))
 
-    def _tokens(self, logits: torch.Tensor, chosen: torch.Tensor) -> list[Token]:
-        """[rows, vocab_size] ``float32`` logits and [rows] ids to tokens."""
-        ids = chosen.tolist()
-        if not self._measured:
-            return [Token(number, float("nan")) for number in ids]
-        # The sum as a column of its own: a table of log-probabilities would cost more.
-        total = logits.logsumexp(dim=-1, keepdim=True)
-        own = (logits.gather(-1, chosen[:, None]) - total).squeeze(-1).tolist()
+    def _choose(self, logits: torch.Tensor) -> list[Token | None]:
+        """[rows, vocab_size] logits to a token for each row."""
+        numbers = [next(row.uniforms) if row.config.temperature else 0.0 for row in self._rows]
+        choice = self._chooser.choose(logits, torch.tensor(numbers).to(logits.device))
+        self._chooser.accept(choice.ids)
         most = max(row.config.alternatives for row in self._rows)
-        if not most:
-            return [Token(*pair) for pair in zip(ids, own, strict=True)]
-        top = logits.topk(min(most, logits.shape[-1]), dim=-1)
-        others = zip(top.indices.tolist(), (top.values - total).tolist(), strict=True)
+        others = self._chooser.explain(logits, most) if most else [[]] * len(self._rows)
+        possible = [True] * len(self._rows)
+        if choice.possible is not None:
+            possible = choice.possible.tolist()
+        ids, likely = choice.ids.tolist(), choice.log_probabilities.tolist()
         return [
-            Token(number, value, tuple(zip(*pair, strict=True))[: row.config.alternatives])
-            for row, number, value, pair in zip(self._rows, ids, own, others, strict=True)
+            Token(*each, tuple(beside[: row.config.alternatives])) if able else None
+            for row, able, beside, *each in zip(
+                self._rows, possible, others, ids, likely, strict=True
+            )
         ]
 
 
@@ -297,22 +297,3 @@ def uniform_numbers(seed: int, sample: int) -> Iterator[float]:
     generator = np.random.Generator(np.random.PCG64(stream_seed(seed, "sampling", sample)))
     while True:
         yield from generator.random(256).tolist()
-
-
-def _choose(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """One id for each row of [rows, vocab_size] ``float32`` logits, by the row's own rules."""
-    groups: dict[tuple[float, int, float], list[int]] = {}
-    for place, row in enumerate(rows):
-        c = row.config
-        groups.setdefault((c.temperature, c.top_k, c.top_p), []).append(place)
-    chosen = torch.empty(len(rows), dtype=torch.int64, device=logits.device)
-    for places in groups.values():
-        config = rows[places[0]].config
-        own = logits if len(places) == len(rows) else logits[places]
-        if config.temperature == 0:
-            ids = own.argmax(dim=-1)
-        else:
-            numbers = torch.tensor([next(rows[place].uniforms) for place in places])
-            ids = draw(next_token_probabilities(own, config), numbers.to(logits.device))
-        chosen[places] = ids
-    return chosen

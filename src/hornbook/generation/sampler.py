@@ -16,8 +16,11 @@ from dataclasses import dataclass
 
 import torch
 
-from hornbook.generation.decoder import Decoder, uniform_numbers, window_start
-from hornbook.generation.rules import SamplingConfig, draw, next_token_probabilities
+from hornbook.errors import GenerationError
+from hornbook.generation.chooser import Chooser
+from hornbook.generation.decoder import Decoder, Token, uniform_numbers, window_start
+from hornbook.generation.sampling_config import SamplingConfig
+from hornbook.generation.vocabulary import Vocabulary
 from hornbook.generation.writer import Ending, Piece, Writer
 from hornbook.models import LanguageModel
 from hornbook.tokenizers import Tokenizer
@@ -36,7 +39,8 @@ class Sample:
     Attributes:
         prompt: the text that was given.
         text: the text that the model added.
-        ending: ``end`` (the end token), ``stop`` (a stop text) or ``length``.
+        ending: ``end`` (the end token), ``stop`` (a stop text), ``length``, or ``stuck`` (the
+            rules left no token).
     """
 
     prompt: str
@@ -75,7 +79,7 @@ def generate(
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     texts = [[""] * config.samples for _ in prompts]
     endings: list[list[Ending]] = [["length"] * config.samples for _ in prompts]
-    writer = Writer(model, tokenizer, opening=opening, measured=False)
+    writer = Writer(model, tokenizer, opening=opening)
     for piece in _pieces(writer, prompts, config, most_rows(model)):
         texts[piece.prompt][piece.sample] += piece.text
         if piece.ending is not None:
@@ -135,6 +139,7 @@ def generate_tokens(
     config: SamplingConfig,
     *,
     use_state: bool = True,
+    vocabulary: Vocabulary | None = None,
 ) -> Iterator[list[int]]:
     """Yield the next token of every sample, ``config.max_tokens`` times.
 
@@ -144,36 +149,47 @@ def generate_tokens(
         config: the rules; ``stop`` and ``stop_at_end`` are not read here.
         use_state: whether the model remembers what it has seen. Without, every step reads
             the whole window again: slow, and equal; it is kept as the oracle.
+        vocabulary: what the ids stand for, for rules that must know.
+
+    Raises:
+        GenerationError: when the rules leave no token.
 
     Yields:
         one id for each sample.
     """
+    vocabulary = vocabulary or Vocabulary(model.vocab_size)
     if not use_state:
-        yield from _without_state(model, prompt, config)
+        yield from _without_state(model, prompt, config, vocabulary)
         return
-    decoder = Decoder(model, measured=False)
+    decoder = Decoder(model, vocabulary)
     decoder.join(prompt, config, range(config.samples))
     for _ in range(config.max_tokens):
-        yield [token.id for _, token in decoder.step()]
+        yield [_possible(token).id for token in decoder.step().values()]
+
+
+def _possible(token: Token | None) -> Token:
+    if token is None:
+        raise GenerationError("the rules left no token that could come next; loosen one of them.")
+    return token
 
 
 def _without_state(
-    model: LanguageModel, prompt: Sequence[int], config: SamplingConfig
+    model: LanguageModel, prompt: Sequence[int], config: SamplingConfig, vocabulary: Vocabulary
 ) -> Iterator[list[int]]:
     model.eval()
     rows = [list(prompt) for _ in range(config.samples)]
     uniforms = [uniform_numbers(config.seed, sample) for sample in range(config.samples)]
+    chooser = Chooser(vocabulary, model.device)
+    chooser.join(config, prompt)
+    chooser.select([0] * config.samples)
     for _ in range(config.max_tokens):
         start = window_start(len(rows[0]), model.context_length)
         with torch.inference_mode():
             window = torch.tensor([row[start:] for row in rows], device=model.device)
             features, _ = model.hidden(window)
-            logits = model.head(features[:, -1]).float()
-            if config.temperature == 0:
-                chosen = logits.argmax(dim=-1)
-            else:
-                numbers = torch.tensor([next(each) for each in uniforms]).to(model.device)
-                chosen = draw(next_token_probabilities(logits, config), numbers)
-        for row, token in zip(rows, chosen.tolist(), strict=True):
+            numbers = torch.tensor([next(each) for each in uniforms]).to(model.device)
+            choice = chooser.choose(model.head(features[:, -1]), numbers)
+            chooser.accept(choice.ids)
+        for row, token in zip(rows, choice.ids.tolist(), strict=True):
             row.append(token)
-        yield chosen.tolist()
+        yield choice.ids.tolist()

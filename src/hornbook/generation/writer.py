@@ -18,12 +18,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hornbook.generation.decoder import Decoder, Row, Token
-from hornbook.generation.rules import SamplingConfig
+from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.text_stream import TextStream
+from hornbook.generation.vocabulary import vocabulary_of
 from hornbook.models import LanguageModel
 from hornbook.tokenizers import Tokenizer
 
-Ending = Literal["end", "stop", "length"]
+Ending = Literal["end", "stop", "length", "stuck"]
+"""Why a text ends: the end token came, a stop text came, it is as long as it may be, or the rules
+left no token that could come next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,6 @@ class Writer:
         model: any language model.
         tokenizer: its tokenizer.
         opening: the id that an empty prompt begins with; the tokenizer's start unless given.
-        measured: whether tokens carry their log-probabilities; see ``Decoder``.
     """
 
     def __init__(
@@ -81,11 +83,10 @@ class Writer:
         tokenizer: Tokenizer,
         *,
         opening: int | None = None,
-        measured: bool = True,
     ) -> None:
         self._tokenizer = tokenizer
         self._opening = tokenizer.start_id if opening is None else opening
-        self._decoder = Decoder(model, measured=measured)
+        self._decoder = Decoder(model, vocabulary_of(tokenizer))
         self._lines: dict[Row, Line] = {}
         self._ended: list[Line] = []
 
@@ -147,7 +148,7 @@ class Writer:
         """
         found = [(line, Piece(line.sample, "", "length", line.prompt)) for line in self._ended]
         self._ended.clear()
-        for row, token in self._decoder.step():
+        for row, token in self._decoder.step().items():
             line = self._lines[row]
             piece = self._take(line, row, token)
             if piece is None:
@@ -161,9 +162,11 @@ class Writer:
         del self._lines[row]
         self._decoder.leave(row)
 
-    def _take(self, line: Line, row: Row, token: Token) -> Piece | None:
+    def _take(self, line: Line, row: Row, token: Token | None) -> Piece | None:
         """What one more token makes certain."""
         config, text = line.config, line._text
+        if token is None:
+            return self._piece(line, text.finish(), "stuck")
         line._waiting.append(token)
         if config.stop_at_end and token.id == self._tokenizer.end_id:
             return self._piece(line, text.finish(), "end")

@@ -78,7 +78,7 @@ class Sight(nn.Module):
             path: the way of computing it.
             time: tokens in a row.
             seen: tokens of a cache before them.
-            missing: [batch] ``int64``, how many of these each row lacks, from the oldest on; ``None``
+            missing: [batch] ``int64``, how many of these each row lacks, the oldest ones; ``None``
                 where none lacks any.
             segments: [batch, time] ``int64`` documents of the rows, for masked and blocks.
             layout: where documents stand, for documents.
