@@ -21,6 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hornbook.models.hand_gradients import shifted
+from hornbook.models.products import short_on_cpu
+
 NOBODY = -1
 """The id before a document's first token."""
 
@@ -85,6 +88,11 @@ class TokenBefore:
     def __init__(self, starts: torch.Tensor | None = None, last: LastSeen | None = None) -> None:
         self.starts, self.last = starts, last
 
+    @property
+    def in_row(self) -> bool:
+        """Whether it is always the one on the left in the row."""
+        return self.starts is None and self.last is None
+
     def tokens(self, tokens: torch.Tensor, count: int = 1) -> list[torch.Tensor]:
         """[batch, time] ids to those 1, 2, … ``count`` places before them, each [batch, time].
 
@@ -138,6 +146,8 @@ class TokenShift(nn.Module):
 
     def forward(self, x: torch.Tensor, before: TokenBefore, place: int = 0) -> torch.Tensor:
         """The arguments are those of ``TokenBefore.vector``."""
+        if before.in_row and short_on_cpu(x):
+            return shifted(x, self.weight)
         return torch.addcmul(x, self.weight, before.vector(x, place))
 
 
