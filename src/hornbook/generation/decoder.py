@@ -271,8 +271,8 @@ class Decoder:
             possible = choice.possible.tolist()
         ids, likely = choice.ids.tolist(), choice.log_probabilities.tolist()
         return [
-            Token(*each, tuple(beside[: row.config.alternatives])) if able else None
-            for row, able, beside, *each in zip(
+            Token(number, value, tuple(beside[: row.config.alternatives])) if able else None
+            for row, able, beside, number, value in zip(
                 self._rows, possible, others, ids, likely, strict=True
             )
         ]
