@@ -10,7 +10,6 @@ The best cell of each measure is in another colour. The same numbers give the sa
 
 from __future__ import annotations
 
-import io
 import textwrap
 
 from matplotlib.axes import Axes
@@ -23,10 +22,9 @@ from hornbook.inspection.style import (
     INK,
     MUTED,
     PAPER,
-    SHARPNESS,
     TRAINING,
-    UNSAID,
     VALIDATION,
+    file_bytes,
     own_style,
 )
 
@@ -45,11 +43,8 @@ def drawn(comparison: Comparison, form: str) -> bytes:
         comparison: what was found.
         form: ``svg`` or ``png``.
     """
-    buffer = io.BytesIO()
     with own_style():
-        figure = _figure(comparison)
-        figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=UNSAID[form])
-    return buffer.getvalue()
+        return file_bytes(_figure(comparison), form)
 
 
 def _figure(comparison: Comparison) -> Figure:
