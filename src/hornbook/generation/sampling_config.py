@@ -7,7 +7,7 @@ the order in which they apply in ``chooser``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -71,6 +71,14 @@ class SamplingConfig(Settings):
 
     samples: int = Field(default=1, ge=1, le=4096)
     """How many texts to draw for the prompt."""
+
+    alternatives: int = Field(default=0, ge=0, le=1000)
+    """How many of the likeliest tokens to tell beside each one that was chosen."""
+
+    overflow: Literal["restart", "slide", "stop"] = "restart"
+    """What happens when a text is longer than the context. restart: the model reads the newest half
+    afresh. slide: what it remembers of the newest half is kept and the rest forgotten, which needs
+    positions=rotary, alibi or none. stop: the text ends there."""
 
     @field_validator("stop")
     @classmethod

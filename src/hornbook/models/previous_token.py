@@ -63,6 +63,19 @@ class LastSeen:
         selected.vectors = [part.index_select(0, rows) for part in self.vectors]
         return selected
 
+    def join(self, other: LastSeen) -> None:
+        """Take over the rows of another one, behind those that are here."""
+        self.tokens = torch.cat((self.tokens, other.tokens))
+        pairs = zip(self.vectors, other.vectors, strict=True)
+        self.vectors = [torch.cat(pair) for pair in pairs]
+
+    def drop(self, row: int) -> None:
+        """Let a row leave; the last one takes its place."""
+        for part in (self.tokens, *self.vectors):
+            part[row] = part[-1]
+        self.tokens = self.tokens[:-1]
+        self.vectors = [part[:-1] for part in self.vectors]
+
 
 class TokenBefore:
     """Finds what stood before each token of a call, in its own document.
