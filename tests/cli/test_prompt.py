@@ -63,18 +63,26 @@ class Terminal:
         self.type(f"{line}\n")
         return self.until("\n> ").partition("\n")[2]
 
+    def press(self, key: str, wanted: str | None) -> None:
+        """Press a key until ``wanted`` is shown, or without it until the program has ended.
+
+        A key that is pressed while the line editor sets up the terminal may be lost.
+        """
+        give_up = time.monotonic() + PATIENCE
+        while wanted is None or wanted not in self.seen:
+            assert time.monotonic() < give_up, f"{key!r} did nothing; there was {self.seen!r}"
+            with contextlib.suppress(OSError):
+                self.type(key)
+            if not self._read():
+                assert wanted is None
+                return
+
     def end(self) -> int:
         """Leave with Ctrl-D: the exit code."""
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            assert time.monotonic() < give_up, f"Ctrl-D did nothing; there was {self.seen!r}"
-            # Typed in the moment in which the line editor sets up the terminal, it is lost.
-            with contextlib.suppress(OSError):
-                self.type("\x04")
-            if not self._read():
-                code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-                self.pid = 0
-                return code
+        self.press("\x04", None)
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.pid = 0
+        return code
 
     def close(self) -> None:
         if self.pid:
@@ -122,8 +130,7 @@ def test_a_session(terminal: Terminal, finished_run: hornbook.Run, tmp_path: Pat
     assert terminal.ask("/max_tokens 3") == "max_tokens = 3"
     short = finished_run.sample("The", max_tokens=3, temperature=1, seed=1, stop_at_end=False)
     assert terminal.ask("The") == visible(str(short))
-    terminal.type("\x03")  # at the prompt it only says how to leave
-    assert "Ctrl-D" in terminal.until("\n> ")
+    terminal.press("\x03", "Ctrl-D")  # at the prompt it only says how to leave
     assert terminal.end() == 0
 
 
