@@ -17,6 +17,7 @@ COMMANDS = [
     "",
     "train",
     "sample",
+    "score",
     "compare",
     "lr-find",
     "runs",

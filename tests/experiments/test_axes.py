@@ -46,7 +46,8 @@ def test_cells_stand_at_every_point_unless_they_have_axes_of_their_own() -> None
 
 @given(st.floats(1e-6, 1.0), st.floats(1.5, 1e5), st.integers(3, 20))
 def test_a_logarithmic_range_has_equal_ratios(first: float, ratio: float, count: int) -> None:
-    points = LogRange(first=first, to=first * ratio, count=count).points()
+    wish = {"from": first, "to": first * ratio, "count": count}
+    points = LogRange.model_validate(wish).points()
     assert len(points) == count
     for number, point in enumerate(points):
         assert math.isclose(point, first * ratio ** (number / (count - 1)), rel_tol=0.05)

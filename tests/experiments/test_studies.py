@@ -29,10 +29,10 @@ from hornbook.experiments import (
     resume_study,
 )
 from hornbook.experiments.cells import cell_config
-from hornbook.experiments.study import REAL_TEXT
-from hornbook.experiments.tables import markdown
 from hornbook.experiments.preparation import Preparation
 from hornbook.experiments.record import StudyRecord, run_path
+from hornbook.experiments.study import REAL_TEXT
+from hornbook.experiments.tables import markdown
 from hornbook.listener import Listener, Progress
 from hornbook.runs.assembly import make_batches, make_model
 from hornbook.runs.checkpoints import list_checkpoints

@@ -26,6 +26,7 @@ from hornbook.cli import (
     lr_find,
     runs,
     sample,
+    score,
     tokenizer,
     train,
 )
@@ -126,6 +127,7 @@ def hornbook(
 
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("runs")(runs.runs)

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hornbook.experiments.comparison import Comparison
-from hornbook.experiments.sheet import MARKS, PALETTE, WIDTH, as_file, plain_axes, sheet
-from hornbook.inspection.style import MUTED, own_style
+from hornbook.experiments.sheet import MARKS, PALETTE, WIDTH, plain_axes, sheet
+from hornbook.inspection.style import MUTED, file_bytes, own_style
 
 MOST_LINES = 12
 """More lines cannot be told apart; those that end best are drawn."""
@@ -20,7 +20,7 @@ _SHOWN_FROM = 0.08
 def drawn_curves(comparison: Comparison, form: str) -> bytes:
     """The picture as the bytes of a file; ``form`` is ``svg`` or ``png``."""
     with own_style():
-        return as_file(_figure(comparison), form)
+        return file_bytes(_figure(comparison), form)
 
 
 def mean_curves(comparison: Comparison) -> dict[str, list[tuple[float, float]]]:

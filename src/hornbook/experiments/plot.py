@@ -20,9 +20,9 @@ from matplotlib.ticker import MaxNLocator
 from hornbook.experiments.axis_lines import lines_of
 from hornbook.experiments.axis_plot import axis_figure
 from hornbook.experiments.comparison import Comparison, Verdict
-from hornbook.experiments.sheet import WIDTH, as_file, caption, plain_axes, sheet, wish
+from hornbook.experiments.sheet import WIDTH, caption, plain_axes, sheet, wish
 from hornbook.experiments.study import REAL_TEXT
-from hornbook.inspection.style import INK, MUTED, TRAINING, VALIDATION, own_style
+from hornbook.inspection.style import INK, MUTED, TRAINING, VALIDATION, file_bytes, own_style
 
 _ROW, _PANEL_HEAD, _PANEL_FOOT = 0.36, 0.4, 0.62
 """Heights of a cell's line, of a panel's title, and of the numbers below it [inches]."""
@@ -35,8 +35,8 @@ def drawn(comparison: Comparison, form: str) -> bytes:
     lines = lines_of(comparison.record.study, comparison.record.cells)
     with own_style():
         if lines is not None:
-            return as_file(axis_figure(comparison, lines), form)
-        return as_file(_figure(comparison), form)
+            return file_bytes(axis_figure(comparison, lines), form)
+        return file_bytes(_figure(comparison), form)
 
 
 def _figure(comparison: Comparison) -> Figure:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hornbook.experiments.comparison import Comparison, Verdict
-from hornbook.inspection.style import GRID, INK, MUTED, PAPER, SHARPNESS, UNSAID
+from hornbook.inspection.style import GRID, INK, MUTED, PAPER
 
 WIDTH = 8.4
 """Of every picture [inches]."""
@@ -47,13 +46,6 @@ def plain_axes(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in axes.spines.values():
         side.set_visible(False)
-
-
-def as_file(figure: Figure, form: str) -> bytes:
-    """The picture as the bytes of a file; ``form`` is ``svg`` or ``png``."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=UNSAID[form])
-    return buffer.getvalue()
 
 
 def caption(comparison: Comparison) -> str:

@@ -25,7 +25,13 @@ from hornbook.runs.config import RunConfig
 
 Layer = dict[str, Any]
 """Settings as nested dictionaries, one level a room."""
-LISTS = {"corpus.files", "sampling.stop", "training.freeze", "training.optimizer.decayed"}
+LISTS = {
+    "corpus.files",
+    "sampling.logit_bias",
+    "sampling.stop",
+    "training.freeze",
+    "training.optimizer.decayed",
+}
 """Settings that are lists; a word for one may be a single item or a list as TOML writes it."""
 OTHER_NAMES = {"data.context_length": "context_length"}
 """Names by which a setting may also be given: windows have a length, though the run holds it."""
