@@ -75,7 +75,7 @@ def _draw_legend(figure: Figure, labels: list[str], per_row: int, top: float) ->
         for n, label in enumerate(labels)
     ]
     figure.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.22 / WIDTH, top), ncol=per_row,
+        handles=handles, loc="upper left", bbox_to_anchor=(0.3 / WIDTH, top), ncol=per_row,
         frameon=False, fontsize=8.5, handlelength=1.8, columnspacing=1.4, labelspacing=0.35,
         borderaxespad=0.0, borderpad=0.0,
     )  # fmt: skip
