@@ -76,7 +76,8 @@ class TextRule(RowRule):
             yield Problem(cls.name, "needs a tokenizer, which says what ids stand for")
             return
         masks = cls._masks(config, vocabulary)
-        may_end = config.stop_at_end and (not cls.whole or masks.automaton.complete(0))
+        has_end = vocabulary.end_id is not None and config.stop_at_end
+        may_end = has_end and (not cls.whole or masks.automaton.complete(0))
         if not may_end and not masks.mask(0).any():
             yield Problem(
                 cls.name, "leaves no token to begin with: the vocabulary cannot spell what it needs"
