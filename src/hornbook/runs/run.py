@@ -170,6 +170,11 @@ class Run:
             listener=listener,
         )
 
+    def prompt_ids(self, prompt: str = "", **settings: Any) -> list[int]:
+        """The ids that the model reads before it goes on from ``prompt``; never none."""
+        add_start = self.sampling(settings).add_start
+        return self.tokenizer.encode(prompt, add_start=add_start) or [self._opening()]
+
     def _opening(self) -> int:
         return opening_id(self.config, self.tokenizer)
 
