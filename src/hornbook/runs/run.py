@@ -170,13 +170,18 @@ class Run:
             listener=listener,
         )
 
+    def prompt_ids(self, prompt: str = "", **settings: Any) -> list[int]:
+        """The ids that the model reads before it goes on from ``prompt``; never none."""
+        add_start = self.sampling(settings).add_start
+        return self.tokenizer.encode(prompt, add_start=add_start) or [self._opening()]
+
     def _opening(self) -> int:
         return opening_id(self.config, self.tokenizer)
 
     def sampling(self, changes: dict[str, Any]) -> SamplingConfig:
         """The run's sampling settings with ``changes``; raises ``ConfigError``."""
-        if isinstance(changes.get("stop"), str):
-            changes = {**changes, "stop": (changes["stop"],)}
+        single = {key for key in ("stop", "allowed", "banned") if isinstance(changes.get(key), str)}
+        changes = {**changes, **{key: (changes[key],) for key in single}}
         overrides = {f"sampling.{key}": value for key, value in changes.items()}
         return resolve(base=self.config, overrides=overrides).sampling
 
