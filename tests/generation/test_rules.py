@@ -52,7 +52,8 @@ def chooser_of(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_filters_agree_with_transformers(seed: int) -> None:
-    logits, ids = logits_of(seed), torch.zeros(4, 1, dtype=torch.int64)
+    logits = logits_of(seed)
+    ids: Any = torch.zeros(4, 1, dtype=torch.int64)
     for k in (1, 2, 7, VOCAB):
         assert torch.equal(keep_top_k(logits, k), TopKLogitsWarper(k)(ids, logits))
     for p in (0.01, 0.3, 0.9, 0.999):
@@ -77,7 +78,8 @@ def test_what_was_said_agrees_with_transformers(size: int, penalty: float) -> No
     draw = random.Random(7)
     for step in range(30):
         logits = logits_of(step, rows=3)
-        expected = oracle(torch.tensor(prompts), logits)
+        so_far: Any = torch.tensor(prompts)
+        expected = oracle(so_far, logits)
         assert torch.equal(chooser.scores(logits), expected)
         ids = [draw.randrange(5) for _ in range(3)]
         chooser.accept(torch.tensor(ids))
@@ -108,7 +110,8 @@ def test_all_rules_in_their_order_agree_with_transformers() -> None:
     )
     prompts, logits = prompts_of(3, rows=4), logits_of(11, spread=1.5)
     found = chooser_of([config] * 4, prompts).probabilities(logits)
-    torch.testing.assert_close(found, oracle(torch.tensor(prompts), logits).softmax(-1))
+    so_far: Any = torch.tensor(prompts)
+    torch.testing.assert_close(found, oracle(so_far, logits).softmax(-1))
     assert ((found > 0).sum(-1) > 1).any()
 
 
@@ -126,7 +129,9 @@ def random_config(draw: random.Random) -> SamplingConfig:
         "logit_bias": [(), (), ((3, 5.0), (4, -2.0))],
         "min_tokens": [0, 0, 4],
     }
-    return SamplingConfig(**{name: draw.choice(values) for name, values in choices.items()})
+    return SamplingConfig.model_validate(
+        {name: draw.choice(values) for name, values in choices.items()}
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))

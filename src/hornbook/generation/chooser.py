@@ -36,11 +36,20 @@ from hornbook.generation.row_rules import (
 )
 from hornbook.generation.rules import IMPOSSIBLE, draw, log_probabilities_of, with_temperature
 from hornbook.generation.sampling_config import SamplingConfig
+from hornbook.generation.text_rules import Allowed, Banned, NoEarlyStop, Pattern, TextRule
 from hornbook.generation.vocabulary import Vocabulary
 
 REMARKS: tuple[type[RowRule], ...] = (RepetitionPenalty, CountPenalties, Bias)
 """Rules that make tokens more or less likely, in their order."""
-BARRIERS: tuple[type[RowRule], ...] = (Unused, NoRepeatedNgram, LeastLength)
+BARRIERS: tuple[type[RowRule], ...] = (
+    Unused,
+    NoRepeatedNgram,
+    LeastLength,
+    NoEarlyStop,
+    Banned,
+    Allowed,
+    Pattern,
+)
 """Rules that make tokens impossible whatever their logits; they hold for greedy rows too."""
 FILTERS: tuple[type[RowRule], ...] = (TopK, TopP, MinP, Typical)
 """Rules that keep the likely tokens, in their order, after the temperature."""
@@ -103,9 +112,10 @@ class Chooser:
             prompt: the ids that it goes on from.
 
         Raises:
-            GenerationError: with everything in the settings that does not fit the vocabulary.
+            GenerationError: with everything in the settings that does not fit the vocabulary; then
+                nothing has changed.
         """
-        refuse_misfits(config, self.vocabulary.size)
+        self.check(config)
         for kind in (*REMARKS, *BARRIERS, *FILTERS):
             if kind not in self._rules and self._needs(kind, config):
                 self._rules[kind] = kind(self.vocabulary, self.device, self.configs)
@@ -113,6 +123,15 @@ class Chooser:
             rule.join(config, prompt)
         self.configs.append(config)
         self._settle()
+
+    def check(self, config: SamplingConfig) -> None:
+        """Raise ``GenerationError`` with everything that does not fit the vocabulary."""
+        misfits = list(config.misfits(self.vocabulary.size))
+        for kind in BARRIERS:
+            if issubclass(kind, TextRule) and kind.asked_for(config):
+                misfits += kind.misfits(config, self.vocabulary)
+        if misfits:
+            raise GenerationError("\n".join(map(str, misfits)))
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep these rows, in this order; one may be taken more than once."""
@@ -148,6 +167,12 @@ class Chooser:
         """Take note of the token [rows] that each row goes on with."""
         for rule in self._rules.values():
             rule.accept(ids)
+
+    def is_complete(self, row: int) -> bool:
+        """Whether the rules asked for a whole text, have it, and let nothing follow."""
+        return any(
+            rule.is_complete(row) for rule in self._rules.values() if isinstance(rule, TextRule)
+        )
 
     def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """[rows, vocab_size] after penalties, bias and what is impossible; before temperature."""
@@ -216,10 +241,3 @@ class Chooser:
         self._greedy = torch.tensor(greedy, device=self.device) if any(greedy) else None
         divisors = [config.temperature or 1.0 for config in self.configs]
         self._temperature = torch.tensor(divisors, device=self.device)[:, None]
-
-
-def refuse_misfits(config: SamplingConfig, vocab_size: int) -> None:
-    """Raise ``GenerationError`` with everything that does not fit the vocabulary."""
-    misfits = [str(problem) for problem in config.misfits(vocab_size)]
-    if misfits:
-        raise GenerationError("\n".join(misfits))

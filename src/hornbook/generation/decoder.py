@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from hornbook.errors import GenerationError
-from hornbook.generation.chooser import Alternative, Chooser, refuse_misfits
+from hornbook.generation.chooser import Alternative, Chooser
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.vocabulary import Vocabulary
 from hornbook.models import LanguageModel, State
@@ -162,6 +162,10 @@ class Decoder:
         context = self._model.context_length
         return row.config.overflow == "stop" and context is not None and len(row.tokens) > context
 
+    def is_complete(self, row: Row) -> bool:
+        """Whether the rules asked for a whole text, which ``row`` is, and let nothing follow."""
+        return self._chooser.is_complete(self._rows.index(row))
+
     def step(self) -> dict[Row, Token | None]:
         """Choose one token for every row; none of them may be full.
 
@@ -188,7 +192,7 @@ class Decoder:
         model = self._model
         if not prompt:
             raise GenerationError("a row needs at least one token to go on from.")
-        refuse_misfits(config, model.vocab_size)
+        self._chooser.check(config)
         if model.context_length is None:
             return
         if config.overflow == "slide" and not model.can_forget:
@@ -263,9 +267,9 @@ class Decoder:
         """[rows, vocab_size] logits to a token for each row."""
         numbers = [next(row.uniforms) if row.config.temperature else 0.0 for row in self._rows]
         choice = self._chooser.choose(logits, torch.tensor(numbers).to(logits.device))
-        self._chooser.accept(choice.ids)
         most = max(row.config.alternatives for row in self._rows)
         others = self._chooser.explain(logits, most) if most else [[]] * len(self._rows)
+        self._chooser.accept(choice.ids)
         possible = [True] * len(self._rows)
         if choice.possible is not None:
             possible = choice.possible.tolist()

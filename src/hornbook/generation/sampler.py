@@ -39,8 +39,8 @@ class Sample:
     Attributes:
         prompt: the text that was given.
         text: the text that the model added.
-        ending: ``end`` (the end token), ``stop`` (a stop text), ``length``, or ``stuck`` (the
-            rules left no token).
+        ending: ``end`` (the end token), ``stop`` (a stop text), ``length``, ``complete`` (all that
+            ``pattern`` or ``allowed`` asked for), or ``stuck`` (the rules left no token).
     """
 
     prompt: str

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from hornbook.errors import Problem
+from hornbook.generation.byte_automaton import WithoutTexts
+from hornbook.generation.byte_pattern import pattern_texts
 from hornbook.settings import Settings
 
 
@@ -56,6 +58,15 @@ class SamplingConfig(Settings):
     logit_bias: tuple[tuple[int, float], ...] = ()
     """Added to the logits of single tokens: pairs of an id and a number, as words ID=NUMBER."""
 
+    pattern: str = ""
+    """A regular expression that the text, without the prompt, matches from beginning to end."""
+
+    allowed: tuple[str, ...] = ()
+    """The text, without the prompt, is one of these."""
+
+    banned: tuple[str, ...] = ()
+    """None of these stands in the text, however it is cut into tokens."""
+
     stop: tuple[str, ...] = ()
     """End a sample where one of these texts would appear; the text itself is left out."""
 
@@ -80,12 +91,23 @@ class SamplingConfig(Settings):
     afresh. slide: what it remembers of the newest half is kept and the rest forgotten, which needs
     positions=rotary, alibi or none. stop: the text ends there."""
 
-    @field_validator("stop")
+    @field_validator("stop", "banned", "allowed")
     @classmethod
-    def _no_empty_stop(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+    def _texts(cls, texts: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
         if "" in texts:
-            raise ValueError("a stop text must not be empty")
+            kind = "an" if field.field_name == "allowed" else "a"
+            raise ValueError(f"{kind} {field.field_name} text must not be empty")
+        for text in texts:
+            _refuse_half_characters(text)
         return texts
+
+    @field_validator("pattern")
+    @classmethod
+    def _a_pattern(cls, pattern: str) -> str:
+        _refuse_half_characters(pattern)
+        if pattern:
+            pattern_texts(pattern)
+        return pattern
 
     @field_validator("logit_bias", mode="before")
     @classmethod
@@ -116,6 +138,13 @@ class SamplingConfig(Settings):
                 f"is more than max_tokens={self.max_tokens}; use at most that",
                 str(self.min_tokens),
             )
+        if self.pattern and self.allowed:
+            yield Problem(
+                "allowed", "says which texts there are, and so does pattern; use one of the two"
+            )
+        without = WithoutTexts(self.banned)
+        if self.allowed and not any(map(without.holds, self.allowed)):
+            yield Problem("banned", "stands in each of the allowed texts, so that none is left")
 
     def misfits(self, vocab_size: int) -> Iterator[Problem]:
         """Yield what does not fit to a vocabulary of ``vocab_size`` tokens."""
@@ -133,6 +162,11 @@ class SamplingConfig(Settings):
                     f"{token} is no id of this vocabulary, which has 0 to {vocab_size - 1}",
                     f"{token}={bias:g}",
                 )
+
+
+def _refuse_half_characters(text: str) -> None:
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("holds half of a character (a lone surrogate), which no text does")
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hornbook.generation.byte_automaton import NOWHERE, ByteAutomaton
 from hornbook.generation.vocabulary import Vocabulary
 
-MOST_KEPT = 1_000
+MOST_KEPT = 256
 """Masks of one text rule that are kept; each takes a byte a token."""
 
 
@@ -97,6 +97,12 @@ class TokenMasks:
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
         return found
+
+
+@lru_cache(maxsize=16)
+def token_masks(automaton: ByteAutomaton, vocabulary: Vocabulary, *, special: bool) -> TokenMasks:
+    """The masks of an automaton; what was found for one text serves the next."""
+    return TokenMasks(automaton, vocabulary, special=special)
 
 
 @lru_cache(maxsize=4)

@@ -24,9 +24,9 @@ from hornbook.generation.vocabulary import vocabulary_of
 from hornbook.models import LanguageModel
 from hornbook.tokenizers import Tokenizer
 
-Ending = Literal["end", "stop", "length", "stuck"]
-"""Why a text ends: the end token came, a stop text came, it is as long as it may be, or the rules
-left no token that could come next."""
+Ending = Literal["end", "stop", "length", "complete", "stuck"]
+"""Why a text ends: the end token came, a stop text came, it is as long as it may be, it is all that
+``pattern`` or ``allowed`` asked for, or the rules left no token that could come next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +173,8 @@ class Writer:
         new = text.feed(self._tokenizer.token_bytes(token.id))
         if text.stopped:
             return self._piece(line, new, "stop")
+        if self._decoder.is_complete(row):
+            return self._piece(line, new + text.finish(), "complete")
         written = len(row.tokens) - row.prompt_length
         if written == config.max_tokens or self._decoder.is_full(row):
             new += text.finish()

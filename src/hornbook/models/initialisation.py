@@ -1,6 +1,7 @@
 """The transformer's weights before the first step.
 
-    embeddings, matrices, head     normal, deviation 0.02 (Radford et al., 2019: GPT-2)
+    embeddings, matrices, head     normal, deviation 0.02 (Radford et al., 2019: GPT-2); embeddings
+                                   with ``embedding_deviation`` where it is given
     what writes into the residual  a layer's last matrices: normal, deviation 0.02 / √(2 × layers),
                                    so that the sum over all layers begins with the same size at any
                                    depth (the same, section 2.3); zero under ``zero_init``
@@ -75,6 +76,8 @@ def initialise_transformer(
 
 def embedding_deviation(config: TransformerConfig) -> float:
     """How large the numbers of an embedding are at first."""
+    if config.embedding_deviation:
+        return config.embedding_deviation
     return 0.5 * config.d_model**-0.5 if config.norm_position == "after" else WEIGHT_DEVIATION
 
 

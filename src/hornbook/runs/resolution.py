@@ -27,6 +27,8 @@ Layer = dict[str, Any]
 """Settings as nested dictionaries, one level a room."""
 LISTS = {
     "corpus.files",
+    "sampling.allowed",
+    "sampling.banned",
     "sampling.logit_bias",
     "sampling.stop",
     "training.freeze",

@@ -180,8 +180,8 @@ class Run:
 
     def sampling(self, changes: dict[str, Any]) -> SamplingConfig:
         """The run's sampling settings with ``changes``; raises ``ConfigError``."""
-        if isinstance(changes.get("stop"), str):
-            changes = {**changes, "stop": (changes["stop"],)}
+        single = {key for key in ("stop", "allowed", "banned") if isinstance(changes.get(key), str)}
+        changes = {**changes, **{key: (changes[key],) for key in single}}
         overrides = {f"sampling.{key}": value for key, value in changes.items()}
         return resolve(base=self.config, overrides=overrides).sampling
 
