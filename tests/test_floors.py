@@ -21,6 +21,7 @@ FLOORS: dict[str, int] = {
     "kernel_folder": -1,
     "kernels": -1,
     "launch": -1,
+    "processor": -1,
     "corpora": 0,
     "tokenizers": 0,
     "data": 1,

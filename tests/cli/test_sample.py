@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +79,47 @@ def test_ctrl_c_keeps_what_was_written(
     monkeypatch.setattr(hornbook.Run, "stream", stream)
     result = call("sample", finished_run.path, "It")
     assert (result.exit_code, result.stdout) == (130, "It flows\n")
+
+
+def test_prompts_come_from_a_pipe_or_a_file(
+    call: Any, finished_run: hornbook.Run, tmp_path: Path
+) -> None:
+    words = ["sample", finished_run.path, "--seed", 4]
+    piped = call(*words, text="The\nA bird\n")
+    expected = [finished_run.sample(prompt, seed=4) for prompt in ("The", "A bird")]
+    printed = [f"--- prompt {i}, sample 0 ---\n{each}\n" for i, each in enumerate(expected)]
+    assert piped.stdout == "".join(printed)
+    file = tmp_path / "prompts.txt"
+    file.write_text("The\r\nA bird")
+    assert call(*words, "--prompts", file).stdout == piped.stdout
+    assert call(*words, "--prompts", "-", text="The\nA bird\n").stdout == piped.stdout
+    assert call(*words, text="The\n").stdout == f"{expected[0]}\n"
+
+
+def test_json_is_one_object_a_sample(call: Any, finished_run: hornbook.Run) -> None:
+    words = ["sample", finished_run.path, "--seed", 4, "--samples", 2, "--json"]
+    found = [json.loads(line) for line in call(*words, text="The\nA bird\n").stdout.splitlines()]
+    assert [(each["prompt_number"], each["sample"]) for each in found] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
+    samples = [*finished_run.samples("The", seed=4, samples=2)]
+    samples += finished_run.samples("A bird", seed=4, samples=2)
+    assert [each["text"] for each in found] == [sample.text for sample in samples]
+    assert {each["ending"] for each in found} <= {"end", "stop", "length"}
+    alone = json.loads(call("sample", finished_run.path, "--json", "The", "--seed", 4).stdout)
+    assert alone == found[0]
+
+
+def test_prompts_that_cannot_be_read_are_told(
+    refused: Callable[..., str], finished_run: hornbook.Run, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    words = ["sample", finished_run.path, "--prompts"]
+    assert "is empty" in refused(*words, empty)
+    assert "cannot be read" in refused(*words, tmp_path / "missing.txt")
+    assert "not both" in refused(*words, empty, "The")
+    assert "not UTF-8" in refused("sample", finished_run.path, text=b"\xff\n")

@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornbook.errors import GenerationError
-from hornbook.generation import SamplingConfig, TextStream, generate, generate_tokens, stream
-from hornbook.generation.rules import draw, keep_top_k, keep_top_p, next_token_probabilities
+from hornbook.generation import (
+    Chooser,
+    SamplingConfig,
+    TextStream,
+    Vocabulary,
+    generate,
+    generate_tokens,
+    stream,
+)
+from hornbook.generation.rules import draw, keep_top_k, keep_top_p
 from hornbook.models import (
     Bigram,
     BigramConfig,
@@ -212,5 +220,7 @@ def test_the_order_of_rules_is_temperature_then_k_then_p() -> None:
     logits = torch.tensor([4.0, 3.0, 2.0, 1.0])
     config = SamplingConfig(temperature=0.5, top_k=3, top_p=0.9)
     by_hand = keep_top_p(keep_top_k(logits / 0.5, 3), 0.9).softmax(-1)
-    assert torch.equal(next_token_probabilities(logits, config), by_hand)
+    chooser = Chooser(Vocabulary(4), torch.device("cpu"))
+    chooser.join(config, [])
+    assert torch.equal(chooser.probabilities(logits[None])[0], by_hand)
     assert (by_hand[2:] == 0).all()

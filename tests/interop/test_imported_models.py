@@ -79,6 +79,32 @@ def test_gpt2_of_every_shape(
     assert sorted(report.names.values()) == sorted(stored)
 
 
+def test_scores_of_a_long_text_are_those_of_transformers(
+    save_gpt2: Save, transformers: Any, text: str, tmp_path: Path
+) -> None:
+    """Their logits, window by window as their own guide to perplexity walks over a text."""
+    folder = save_gpt2()
+    run, _ = import_model(GPT2, folder, out=tmp_path / "run")
+    scored = run.score(text[:400], overlap=10)
+    context = 24
+    assert scored.tokens > 4 * context
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    ids = torch.tensor([run.tokenizer.end_id, *scored.ids.tolist()])
+    expected: list[float] = []
+    start = 0
+    while len(expected) < scored.tokens:
+        start = min(start, len(ids) - 1 - context)
+        window = ids[start : start + context + 1]
+        with torch.inference_mode():
+            logits = model(window[None, :-1]).logits[0]
+        losses = torch.nn.functional.cross_entropy(logits, window[1:], reduction="none")
+        expected += (-losses).tolist()[len(expected) - start :]
+        start += context - 10
+    torch.testing.assert_close(
+        torch.from_numpy(scored.log_probabilities), torch.tensor(expected), rtol=0, atol=2e-5
+    )
+
+
 @pytest.mark.parametrize("shape", LLAMA_SHAPES, ids=str)
 def test_llama_of_every_shape(
     shape: dict[str, Any], save_llama: Save, transformers: Any, ids: torch.Tensor, tmp_path: Path

@@ -21,7 +21,7 @@ def test_pieces_see_what_a_slow_list_says(window: int, seed: int) -> None:
     seen = 0
     while seen < CAPACITY:
         time = min(CAPACITY - seen, draw.choice([1, 1, 1, 2, 7, 25]))
-        found = shelf.extend(every[:, :, seen : seen + time])
+        found = shelf.extend(every[:, :, seen : seen + time], seen)
         first = max(0, seen - window + 1) if window else 0
         assert torch.equal(found, every[:, :, first : seen + time])
         seen += time

@@ -92,7 +92,7 @@ def test_auto_takes_what_the_card_multiplies_fastest(
 def test_auto_takes_bfloat16_where_the_processor_has_a_unit_for_it(
     features: dict[str, bool], name: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hornbook.models.processor.processor_features", lambda: features)
+    monkeypatch.setattr("hornbook.processor.processor_features", lambda: features)
     found = choose_precision("auto", CPU)
     assert found.name == name
     assert reason in str(found)

@@ -176,8 +176,8 @@ def lossy(monkeypatch: pytest.MonkeyPatch, family: type) -> None:
     """Let tokenizers of a family lose the last token of every text."""
     original = family._encode_contents
 
-    def encode(self: Any, contents: Any, threads: int) -> Iterator[Any]:
-        return (ids[:-1] for ids in original(self, contents, threads))
+    def encode(self: Any, contents: Any, size: int, threads: int) -> Iterator[Any]:
+        return (ids[:-1] for ids in original(self, contents, size, threads))
 
     monkeypatch.setattr(family, "_encode_contents", encode)
 

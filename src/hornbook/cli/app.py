@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from hornbook.cli import (
     account,
+    bench,
     bundle,
     compare,
     config,
@@ -27,6 +28,7 @@ from hornbook.cli import (
     lr_find,
     runs,
     sample,
+    score,
     tokenizer,
     train,
 )
@@ -127,6 +129,7 @@ def hornbook(
 
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("account")(account.account)
@@ -135,6 +138,7 @@ app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
 app.command("pack")(bundle.pack)
 app.command("unpack")(bundle.unpack)
+app.add_typer(bench.app, name="bench")
 app.add_typer(import_export.import_app, name="import")
 app.add_typer(import_export.export_app, name="export")
 app.command("config")(config.config)

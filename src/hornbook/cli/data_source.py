@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hornbook.cli.train import DEFAULT_PRESET
+from hornbook.cli.training_wish import DEFAULT_PRESET
 from hornbook.cli.words import sort_words
 from hornbook.errors import HornbookError, RunError
 

@@ -6,16 +6,15 @@ import json
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from hornbook.cli.words import corpus_override
 from hornbook.errors import HornbookError, ToldElsewhere
 from hornbook.launch import launch_of
 
 if TYPE_CHECKING:
+    from hornbook.cli.training_wish import TrainingWish
     from hornbook.training.preflight_check import PreflightReport
 
 _FAILED = 1
@@ -25,17 +24,8 @@ _PIPE_WIDTH = 100
 """Columns where nobody looks."""
 
 
-def show_checks(
-    corpora: list[str],
-    overrides: list[str],
-    preset: str,
-    config: Path | None,
-    out: Path | None,
-    resume: str | None,
-    origin: str | None,
-    as_json: bool,
-) -> None:
-    """Make all checks of the run that these words of ``hornbook train`` name, and print them.
+def show_checks(wish: TrainingWish, *, as_json: bool) -> None:
+    """Make all checks of the run that is wished for, and print them.
 
     Raises:
         typer.Exit: with 1, if a check fails.
@@ -49,21 +39,7 @@ def show_checks(
     from hornbook.training.preflight import check_fork, check_resume, check_train
 
     with ScreenListener() as listener:
-        if resume is not None:
-            report = check_resume(resume, overrides=overrides, listener=listener)
-        elif origin is not None:
-            if corpora:
-                overrides = [*overrides, corpus_override(corpora)]
-            report = check_fork(origin, out=out, overrides=overrides, listener=listener)
-        else:
-            report = check_train(
-                *corpora,
-                preset=preset,
-                config=config,
-                out=out,
-                overrides=overrides,
-                listener=listener,
-            )
+        report = wish.carried_out(check_train, check_resume, check_fork, listener)
     print(json.dumps(report.to_json(), indent=2) if as_json else drawn(report, _width()))
     if report.failed:
         raise typer.Exit(_FAILED)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from hornbook.generation import Piece
+from hornbook.cli.input_text import read_text
+from hornbook.errors import HornbookError
 
 
 def sample(
@@ -20,8 +20,14 @@ def sample(
         ),
     ],
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="What to go on from.", show_default=False)
-    ] = "",
+        str | None,
+        typer.Argument(
+            metavar="[PROMPT]",
+            help="What to go on from. Without it, prompts are read from standard input, a line "
+            "each, and on a terminal a small prompt opens.",
+            show_default=False,
+        ),
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="Below 1 safer, above 1 wilder, 0 always the likeliest.")
     ] = None,
@@ -36,6 +42,13 @@ def sample(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same text.")] = None,
     samples: Annotated[int, typer.Option(help="How many texts to draw.")] = 1,
+    prompts: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Read prompts from a file, a line each; -: from a pipe."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a sample, each on its own line.")
+    ] = False,
     device: Annotated[
         str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")
     ] = "auto",
@@ -49,7 +62,12 @@ def sample(
     Examples:
       hornbook sample runs/poems-tiny "The river"
       hornbook sample runs/poems-tiny@400 "The river" --temperature 0.5 --samples 3 --seed 7
+      hornbook sample runs/poems-tiny
+      hornbook sample runs/poems-tiny --prompts beginnings.txt --json
     """
+    from hornbook.cli.prompt import Prompt
+    from hornbook.cli.samples import finished, print_objects, print_pieces, print_samples
+    from hornbook.cli.screen import on_terminal
     from hornbook.runs.resolution import resolve
     from hornbook.runs.run import open_run
     from hornbook.training import choose_device
@@ -64,36 +82,52 @@ def sample(
         "seed": seed,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    opened.sampling({**changes, "samples": samples})  # mistakes show before weights are read
+    beginnings = _beginnings(prompt, prompts)
+    changes["samples"] = samples
+    settings = opened.sampling(changes)  # mistakes show before weights are read
     place = resolve(base=opened.config, overrides={"training.device": device}).training.device
     opened.to(choose_device(place))
-    pieces = opened.stream(prompt, samples=samples, **changes)
     try:
-        _print_pieces(prompt, pieces, samples)
+        if (
+            beginnings is None
+            and not as_json
+            and on_terminal(sys.stdin)
+            and on_terminal(sys.stdout)
+        ):
+            Prompt(opened, changes).open()
+        elif as_json:
+            texts = finished(opened.samples(each, **changes) for each in beginnings or [""])
+            print_objects(opened, texts, settings.seed)
+        elif beginnings is None or len(beginnings) == 1:
+            beginning = beginnings[0] if beginnings else ""
+            print_pieces(beginning, opened.stream(beginning, **changes), samples)
+        else:
+            print_samples(finished(opened.samples(each, **changes) for each in beginnings))
     except KeyboardInterrupt:
         print(flush=True)  # so that the message begins on a line of its own
         raise
 
 
-def _print_pieces(prompt: str, pieces: Iterable[Piece], samples: int) -> None:
-    """Print one sample as it comes, several each when it and those before it are done."""
-    from hornbook.cli.screen import on_terminal, write_text
+def _beginnings(prompt: str | None, prompts: str | None) -> list[str] | None:
+    """The prompts that were given; ``None`` where nobody gave any."""
+    from hornbook.cli.samples import prompt_lines
+    from hornbook.cli.screen import on_terminal
 
-    if samples == 1:
-        write_text(prompt)
-        for piece in pieces:
-            write_text(piece.text)
-        write_text("\n")
-        return
-    texts = [""] * samples
-    done: set[int] = set()
-    printed = 0
-    bold, plain = ("\x1b[1m", "\x1b[0m") if on_terminal(sys.stdout) else ("", "")
-    for piece in pieces:
-        texts[piece.sample] += piece.text
-        if piece.ending is not None:
-            done.add(piece.sample)
-        while printed in done:
-            sys.stdout.write(f"{bold}--- sample {printed} ---{plain}\n")
-            write_text(f"{prompt}{texts[printed]}\n")
-            printed += 1
+    if prompt is not None and prompts is not None:
+        raise HornbookError("Give either a PROMPT or --prompts FILE, not both.")
+    if prompt is not None:
+        return [prompt]
+    if prompts is not None and prompts != "-":
+        lines = prompt_lines(read_text(Path(prompts)))
+        if not lines:
+            raise HornbookError(f"{prompts} is empty: it should hold a prompt in each line.")
+        return lines
+    if prompts is None and on_terminal(sys.stdin):  # nobody should wonder what it waits for
+        return None
+    return prompt_lines(read_text(None)) or None
+
+
+def _somebody_types() -> bool:
+    from hornbook.cli.screen import on_terminal
+
+    return on_terminal(sys.stdin) and on_terminal(sys.stdout)

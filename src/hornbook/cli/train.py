@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornbook.cli.words import corpus_override, sort_words
-from hornbook.errors import HornbookError, RunError
+from hornbook.cli.training_wish import DEFAULT_PRESET, TrainingWish
+from hornbook.cli.words import sort_words
+from hornbook.errors import HornbookError
 
 if TYPE_CHECKING:
     from hornbook.runs.run import Run
-
-DEFAULT_PRESET = "small"
 
 
 def train(
@@ -80,13 +79,12 @@ def train(
     fails. Every training makes the quick ones among them by itself.
     """
     corpora, overrides = sort_words(words or ())
-    _refuse_together(corpora, preset, config, out, resume, origin)
+    wish = TrainingWish(corpora, overrides, preset, config, out, resume, origin)
+    wish.refuse_contradictions()
     if check:
         from hornbook.cli.preflight import show_checks
 
-        show_checks(
-            corpora, overrides, preset or DEFAULT_PRESET, config, out, resume, origin, as_json
-        )
+        show_checks(wish, as_json=as_json)
         return
     if as_json:
         raise HornbookError("--json is for --check; training is written to metrics.jsonl.")
@@ -98,64 +96,13 @@ def train(
 
     try:
         with ScreenListener() as listener:
-            if resume is not None:
-                run = go_on(resume, overrides=overrides, listener=listener)
-            elif origin is not None:
-                if corpora:
-                    overrides = [*overrides, corpus_override(corpora)]
-                run = fork(origin, out=out, overrides=overrides, listener=listener)
-            else:
-                run = begin(
-                    *corpora,
-                    preset=preset or DEFAULT_PRESET,
-                    config=config,
-                    out=out,
-                    overrides=overrides,
-                    listener=listener,
-                )
+            run = wish.carried_out(begin, go_on, fork, listener)
     except Interrupted as stop:
         if launch_of().is_first:
             print(f"hornbook: {stop}", file=sys.stderr)
         raise typer.Exit(128 + (stop.outcome.signal or 0)) from None
     if launch_of().is_first:
         _present(run)
-
-
-def _refuse_together(
-    corpora: list[str],
-    preset: str | None,
-    config: Path | None,
-    out: Path | None,
-    resume: str | None,
-    origin: str | None,
-) -> None:
-    """Refuse wishes that contradict each other, before anything heavy is loaded."""
-    if resume is not None and origin is not None:
-        raise HornbookError(
-            "--resume goes on with a run, --from begins a new one from it: give one of them."
-        )
-    chosen = "--resume" if resume is not None else "--from" if origin is not None else None
-    if chosen is None:
-        return
-    given = [
-        name for name, value in (("--preset", preset), ("--config", config)) if value is not None
-    ]
-    if given:
-        raise HornbookError(
-            f"{' and '.join(given)} cannot be used with {chosen}: the settings are those of the "
-            "run. Change single ones with key=value."
-        )
-    if resume is not None and out is not None:
-        raise HornbookError(
-            "--out cannot be used with --resume: a run goes on in its own folder. To train on in "
-            "a new one, use --from."
-        )
-    if resume is not None and corpora:
-        raise RunError(
-            f"{corpora[0]!r} is no setting, and with --resume the text is the run's own. If its "
-            "files have moved, say where they are with corpus.files=PATH. To train on from it with "
-            "another text, use --from."
-        )
 
 
 def _present(run: Run) -> None:

@@ -3,44 +3,33 @@
     for piece in stream(model, tokenizer, "Once", SamplingConfig(samples=2)):
         print(piece.sample, piece.text)
 
-Text longer than the context slides: when the state is full, the model starts afresh on the
-newest half of its context, and goes on from there. Where a window starts is a pure function
-of how many tokens there are (``window_start``), so sampling with the state and without it
-see the same tokens at the same places.
+Several prompts and all their samples are written together, as many at once as memory allows
+(``most_rows``); when one ends, the next takes its place. How rows of different lengths share a
+step, and what happens when one outgrows the context, is told in ``decoder``.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import torch
 
 from hornbook.errors import GenerationError
-from hornbook.generation.rules import SamplingConfig, draw, next_token_probabilities
-from hornbook.generation.text_stream import TextStream
+from hornbook.generation.chooser import Chooser
+from hornbook.generation.decoder import Decoder, Token, uniform_numbers, window_start
+from hornbook.generation.sampling_config import SamplingConfig
+from hornbook.generation.vocabulary import Vocabulary
+from hornbook.generation.writer import Ending, Piece, Writer
 from hornbook.models import LanguageModel
-from hornbook.randomness import stream_seed
 from hornbook.tokenizers import Tokenizer
 
-Ending = Literal["end", "stop", "length"]
+MOST_ROWS = 256
+"""The most rows of a step, even of the smallest model."""
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Text that one of the samples has just become certain of.
-
-    Attributes:
-        sample: which sample, from 0.
-        text: the new text; never half a character, never a part of a stop text.
-        ending: why the sample ends here, or ``None`` while it goes on.
-    """
-
-    sample: int
-    text: str
-    ending: Ending | None = None
+MOST_MEMORY = 4 << 30
+"""What the states of all rows may take [bytes]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,8 @@ class Sample:
     Attributes:
         prompt: the text that was given.
         text: the text that the model added.
-        ending: ``end`` (the end token), ``stop`` (a stop text) or ``length``.
+        ending: ``end`` (the end token), ``stop`` (a stop text), ``length``, ``complete`` (all that
+            ``pattern`` or ``allowed`` asked for), or ``stuck`` (the rules left no token).
     """
 
     prompt: str
@@ -64,7 +54,7 @@ class Sample:
 def generate(
     model: LanguageModel,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | Sequence[str],
     config: SamplingConfig,
     *,
     opening: int | None = None,
@@ -74,27 +64,37 @@ def generate(
     Args:
         model: any language model.
         tokenizer: its tokenizer.
-        prompt: the beginning.
+        prompt: the beginning, or several of them.
         config: the rules.
         opening: the id that an empty prompt begins with, for what stood before a document's first
             token in training; the tokenizer's start unless given.
+
+    Returns:
+        all samples of the first prompt, then those of the next.
 
     Raises:
         GenerationError: when a setting does not fit the model.
         TokenizerError: when the prompt is no Unicode text.
     """
-    texts = [""] * config.samples
-    endings: list[Ending] = ["length"] * config.samples
-    for piece in stream(model, tokenizer, prompt, config, opening=opening):
-        texts[piece.sample] += piece.text
-        endings[piece.sample] = piece.ending or endings[piece.sample]
-    return [Sample(prompt, text, ending) for text, ending in zip(texts, endings, strict=True)]
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    texts = [[""] * config.samples for _ in prompts]
+    endings: list[list[Ending]] = [["length"] * config.samples for _ in prompts]
+    writer = Writer(model, tokenizer, opening=opening)
+    for piece in _pieces(writer, prompts, config, most_rows(model)):
+        texts[piece.prompt][piece.sample] += piece.text
+        if piece.ending is not None:
+            endings[piece.prompt][piece.sample] = piece.ending
+    return [
+        Sample(begin, text, ending)
+        for begin, own, ends in zip(prompts, texts, endings, strict=True)
+        for text, ending in zip(own, ends, strict=True)
+    ]
 
 
 def stream(
     model: LanguageModel,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | Sequence[str],
     config: SamplingConfig,
     *,
     opening: int | None = None,
@@ -103,39 +103,34 @@ def stream(
 
     Every sample ends with one piece whose ``ending`` is set. Stop iterating to stop early.
     """
-    if config.top_k > model.vocab_size:
-        raise GenerationError(
-            f"top_k={config.top_k} is larger than the vocabulary ({model.vocab_size} tokens); "
-            "use a smaller one, or 0 to keep all."
-        )
-    first = tokenizer.start_id if opening is None else opening
-    ids = tokenizer.encode(prompt, add_start=config.add_start) or [first]
-    return _stream_pieces(model, tokenizer, ids, config)
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    writer = Writer(model, tokenizer, opening=opening)
+    return _pieces(writer, prompts, config, most_rows(model))
 
 
-def _stream_pieces(
-    model: LanguageModel, tokenizer: Tokenizer, ids: Sequence[int], config: SamplingConfig
+def _pieces(
+    writer: Writer, prompts: Sequence[str], config: SamplingConfig, rows: int
 ) -> Iterator[Piece]:
-    texts = [TextStream(config.stop) for _ in range(config.samples)]
-    open_samples = set(range(config.samples))
-    for step_ids in generate_tokens(model, ids, config):
-        for sample in sorted(open_samples):
-            token = step_ids[sample]
-            if config.stop_at_end and token == tokenizer.end_id:
-                open_samples.remove(sample)
-                yield Piece(sample, texts[sample].finish(), "end")
-                continue
-            text = texts[sample].feed(tokenizer.token_bytes(token))
-            if texts[sample].stopped:
-                open_samples.remove(sample)
-                yield Piece(sample, text, "stop")
-            elif text:
-                yield Piece(sample, text)
-        if not open_samples:
-            return
-    for sample in sorted(open_samples):
-        text = texts[sample].finish()
-        yield Piece(sample, text, "stop" if texts[sample].stopped else "length")
+    """Write all samples of all prompts, at most ``rows`` at a time."""
+    waiting = deque(range(len(prompts) * config.samples))
+    while waiting or len(writer):
+        while waiting and len(writer) < rows:
+            number, first = divmod(waiting.popleft(), config.samples)
+            samples = [first]
+            # Further samples of the same prompt share the reading of it.
+            while waiting and waiting[0] // config.samples == number:
+                if len(writer) + len(samples) == rows:
+                    break
+                samples.append(waiting.popleft() % config.samples)
+            writer.join(prompts[number], config, number=number, samples=samples)
+        for _, piece in writer.step():
+            yield piece
+
+
+def most_rows(model: LanguageModel) -> int:
+    """How many texts are written at once, at most; what they remember must fit into memory."""
+    size = getattr(model.init_state(1), "nbytes", 0)
+    return max(1, min(MOST_ROWS, MOST_MEMORY // size if size else MOST_ROWS))
 
 
 def generate_tokens(
@@ -144,6 +139,7 @@ def generate_tokens(
     config: SamplingConfig,
     *,
     use_state: bool = True,
+    vocabulary: Vocabulary | None = None,
 ) -> Iterator[list[int]]:
     """Yield the next token of every sample, ``config.max_tokens`` times.
 
@@ -153,58 +149,47 @@ def generate_tokens(
         config: the rules; ``stop`` and ``stop_at_end`` are not read here.
         use_state: whether the model remembers what it has seen. Without, every step reads
             the whole window again: slow, and equal; it is kept as the oracle.
+        vocabulary: what the ids stand for, for rules that must know.
+
+    Raises:
+        GenerationError: when the rules leave no token.
 
     Yields:
         one id for each sample.
     """
-    model.eval()
-    device = model.device
-    rows = [list(prompt) for _ in range(config.samples)]
-    uniforms = _uniform_streams(config)
-    state, start, held = None, -1, 0
+    vocabulary = vocabulary or Vocabulary(model.vocab_size)
+    if not use_state:
+        yield from _without_state(model, prompt, config, vocabulary)
+        return
+    decoder = Decoder(model, vocabulary)
+    decoder.join(prompt, config, range(config.samples))
     for _ in range(config.max_tokens):
-        length = len(rows[0])
-        if not use_state or window_start(length, model.context_length) != start:
-            start = window_start(length, model.context_length)
-            state, held = (model.init_state(config.samples, device) if use_state else None), start
+        yield [_possible(token).id for token in decoder.step().values()]
+
+
+def _possible(token: Token | None) -> Token:
+    if token is None:
+        raise GenerationError("the rules left no token that could come next; loosen one of them.")
+    return token
+
+
+def _without_state(
+    model: LanguageModel, prompt: Sequence[int], config: SamplingConfig, vocabulary: Vocabulary
+) -> Iterator[list[int]]:
+    model.eval()
+    rows = [list(prompt) for _ in range(config.samples)]
+    uniforms = [uniform_numbers(config.seed, sample) for sample in range(config.samples)]
+    chooser = Chooser(vocabulary, model.device)
+    chooser.join(config, prompt)
+    chooser.select([0] * config.samples)
+    for _ in range(config.max_tokens):
+        start = window_start(len(rows[0]), model.context_length)
         with torch.inference_mode():
-            new = torch.tensor([row[held:] for row in rows], device=device)
-            features, state = model.hidden(new, state)
-            logits = model.head(features[:, -1]).float()
-            if config.temperature == 0:
-                chosen = logits.argmax(dim=-1)
-            else:
-                numbers = torch.tensor([next(each) for each in uniforms]).to(device)
-                chosen = draw(next_token_probabilities(logits, config), numbers)
-            ids = chosen.tolist()
-        held = length if use_state else start
-        for row, token in zip(rows, ids, strict=True):
+            window = torch.tensor([row[start:] for row in rows], device=model.device)
+            features, _ = model.hidden(window)
+            numbers = torch.tensor([next(each) for each in uniforms]).to(model.device)
+            choice = chooser.choose(model.head(features[:, -1]), numbers)
+            chooser.accept(choice.ids)
+        for row, token in zip(rows, choice.ids.tolist(), strict=True):
             row.append(token)
-        yield ids
-
-
-def window_start(length: int, context_length: int | None) -> int:
-    """The first token that the model sees when there are ``length`` tokens.
-
-    While all fit it is 0; then it moves on by half a context at a time.
-
-    >>> [window_start(length, 4) for length in (1, 4, 5, 6, 7, 8)]
-    [0, 0, 2, 2, 4, 4]
-    """
-    if context_length is None or length <= context_length:
-        return 0
-    hop = max(context_length // 2, 1)
-    return -(-(length - context_length) // hop) * hop
-
-
-def _uniform_streams(config: SamplingConfig) -> list[Iterator[float]]:
-    """One stream of uniform numbers for each sample, so that none depends on its neighbours."""
-
-    def numbers(sample: int) -> Iterator[float]:
-        generator = np.random.Generator(
-            np.random.PCG64(stream_seed(config.seed, "sampling", sample))
-        )
-        while True:
-            yield from generator.random(256).tolist()
-
-    return [numbers(sample) for sample in range(config.samples)]
+        yield choice.ids.tolist()

@@ -7,7 +7,6 @@ brings the letters of every script; only boxes and lines have fixed places (``la
 from __future__ import annotations
 
 import html
-import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -26,10 +25,9 @@ from hornbook.inspection.style import (
     GRID,
     MUTED,
     PAPER,
-    SHARPNESS,
     TRAINING,
-    UNSAID,
     VALIDATION,
+    file_bytes,
     own_style,
 )
 from hornbook.runs.run import Run
@@ -88,11 +86,8 @@ def _drawn(run: Run, story: History, form: str) -> bytes:
         raise RunError(
             f"{run.path} has no loss to draw yet; train it with: hornbook train --resume {run.path}"
         )
-    buffer = io.BytesIO()
     with own_style():
-        figure = _figure(run, story)
-        figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=UNSAID[form])
-    return buffer.getvalue()
+        return file_bytes(_figure(run, story), form)
 
 
 def _figure(run: Run, story: History) -> Figure:

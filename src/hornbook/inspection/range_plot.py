@@ -5,7 +5,6 @@ The same numbers give the same bytes.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -19,10 +18,9 @@ from hornbook.inspection.style import (
     INK,
     MUTED,
     PAPER,
-    SHARPNESS,
     TRAINING,
-    UNSAID,
     VALIDATION,
+    file_bytes,
     own_style,
 )
 from hornbook.optimization.rate_range import RateRange, Suggestion
@@ -58,7 +56,6 @@ def draw_range_test(name: str, found: RateRange, advice: Suggestion, stem: Path)
 
 def drawn(name: str, found: RateRange, advice: Suggestion, form: str) -> bytes:
     """The picture as the bytes of a file; ``form`` is ``svg`` or ``png``."""
-    buffer = io.BytesIO()
     with own_style():
         figure = Figure(figsize=SIZE, facecolor=PAPER)
         axes = figure.add_axes((0.09, 0.15, 0.87, 0.68), facecolor="none")
@@ -67,8 +64,7 @@ def drawn(name: str, found: RateRange, advice: Suggestion, form: str) -> bytes:
             0.09, 0.92, f"Learning rate range test: {name}", fontsize=12, fontweight="bold",
             color=INK,
         )  # fmt: skip
-        figure.savefig(buffer, format=form, dpi=SHARPNESS, metadata=UNSAID[form])
-    return buffer.getvalue()
+        return file_bytes(figure, form)
 
 
 def _draw(axes: Axes, found: RateRange, advice: Suggestion) -> None:

@@ -6,23 +6,37 @@ other work does not show here, and come back afterwards.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+from matplotlib.figure import Figure
 
 PAPER, GRID = "#fdfdfb", "#e4e6ea"
 INK, MUTED = "#1d2530", "#626c7a"
 TRAINING, VALIDATION = "#8fb3d9", "#c8501e"
-SHARPNESS = 200
+_SHARPNESS = 200
 """Dots per inch of a PNG."""
-UNSAID: dict[str, dict[str, Any]] = {
+_UNSAID: dict[str, dict[str, Any]] = {
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
     "png": {"Software": None},
 }
 """What a file must not hold, by its format: it would differ between two machines."""
+
+
+def file_bytes(figure: Figure, form: str) -> bytes:
+    """A plot as the bytes of a file, the same on every machine; call it within ``own_style``.
+
+    Args:
+        figure: the plot.
+        form: ``svg`` or ``png``.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, dpi=_SHARPNESS, metadata=_UNSAID[form])
+    return buffer.getvalue()
 
 
 @contextmanager

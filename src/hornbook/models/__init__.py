@@ -9,8 +9,8 @@ which puts them together after ``transformer_config`` and begins with the weight
 ``initialisation``. Which token sees which, and how well, is told in ``masks``, ``alibi``,
 ``soft_cap`` and ``sight``; that it costs no more than it must, in ``attention_paths``,
 ``window_pairs``, ``document_layout`` (CPU) and ``block_attention`` (CUDA). Which kernel computes it
-in which numbers: ``products``, ``dot_product`` and ``short_attention``, by what ``processor`` knows
-of the machine.
+in which numbers: ``products``, ``dot_product``, ``short_attention`` and ``hand_gradients``, by what
+``processor`` knows of the machine.
 ``undrawn`` makes models whose weights are about to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,

@@ -36,10 +36,13 @@ class LanguageModel(nn.Module, ABC):
         closed_form: whether the weights are computed from counts instead of by gradients.
         carries_state: whether the state is a ``CarriedState``, so that training may hand it from
             one window to the next.
+        can_forget: whether the oldest tokens can be taken out of a state that is full: what counts
+            is then how far apart tokens are, and not where they stand.
     """
 
     closed_form = False
     carries_state = False
+    can_forget = False
 
     def __init__(self, vocab_size: int, context_length: int | None) -> None:
         super().__init__()
@@ -81,6 +84,50 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def init_state(self, batch_size: int, device: torch.device | None = None) -> State:
         """The state before the first token, for ``batch_size`` rows (on the model's device)."""
+
+    def select_state(self, state: State, rows: torch.Tensor) -> State:
+        """The state of some of its rows, in a new order, in memory of its own.
+
+        So two samples share the reading of one prompt, and beams follow those that they go on
+        from: a row may be taken more than once, and one that is not taken is gone.
+
+        Args:
+            state: what ``init_state`` or a call returned; it stays as it was.
+            rows: [new batch] ``int64`` numbers of its rows.
+        """
+        carried: CarriedState = state
+        return tuple(part.index_select(1, rows) for part in carried)
+
+    def join_states(self, state: State, other: State) -> State:
+        """One state with the rows of both, those of ``other`` last; neither may be used again.
+
+        So a new text joins others that are half written: rows may have seen different numbers of
+        tokens, and each goes on as it would have alone.
+        """
+        mine: CarriedState = state
+        theirs: CarriedState = other
+        return tuple(torch.cat(parts, dim=1) for parts in zip(mine, theirs, strict=True))
+
+    def drop_row(self, state: State, row: int) -> State:
+        """The state without one of its rows; the last one takes its place.
+
+        ``state`` itself may not be used again.
+        """
+        carried: CarriedState = state
+        if not carried:
+            return carried
+        rows = list(range(carried[0].shape[1] - 1))
+        if row < len(rows):
+            rows[row] = len(rows)
+        return tuple(part[:, rows] for part in carried)
+
+    def forget(self, state: State, row: int, tokens: int) -> None:
+        """Make room for more: let one row of ``state`` see its oldest ``tokens`` no more.
+
+        The others keep their vectors, which were made while the forgotten ones could be seen,
+        and their distances to each other. Only for models that ``can_forget``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot forget a part of its state")
 
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:

@@ -23,7 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hornbook.models.hand_gradients import relu_squared
 from hornbook.models.linear import Linear
+from hornbook.models.products import short_on_cpu
 
 FeedForwardKind = Literal["gelu", "gelu_tanh", "silu", "relu2", "geglu", "swiglu"]
 GATED: frozenset[FeedForwardKind] = frozenset({"geglu", "swiglu"})
@@ -35,7 +37,7 @@ def relu2(x: torch.Tensor) -> torch.Tensor:
     >>> relu2(torch.tensor([-2.0, 0.5, 3.0]))
     tensor([0.0000, 0.2500, 9.0000])
     """
-    return F.relu(x).square()
+    return relu_squared(x) if short_on_cpu(x) else F.relu(x).square()
 
 
 def _gelu_tanh(x: torch.Tensor) -> torch.Tensor:

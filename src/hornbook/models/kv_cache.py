@@ -11,6 +11,15 @@ when it is full, what the next token may still see moves to the front, once a wi
     window 3   [ k0 k1 k2 k3 k4 k5 ]          full
                [ k4 k5 k6 .  .  .  ]          k4 and k5 moved, k6 written
 
+Rows may have seen different numbers of tokens. Their newest ones stand below each other, so that
+all rows write in one place; whoever attends must not look at what lies before a row's first token:
+
+    3 tokens   [ .  .  k0 k1 k2 .  .  . ]
+    5 tokens   [ k0 k1 k2 k3 k4 .  .  . ]
+
+Rows join behind the others, and where one leaves, the last one takes its place. A row forgets its
+oldest tokens by being told shorter.
+
 Attention with heads of its own keeps a key and a value of each (``KVCache``); latent attention
 keeps one short vector a token, from which all of them can be made (``LatentCache``).
 """
@@ -18,6 +27,8 @@ keeps one short vector a token, from which all of them can be made (``LatentCach
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import torch
 
@@ -47,6 +58,7 @@ class Shelf:
         room = min(capacity, 2 * window) if window else capacity
         self._seen_before = window - 1 if window else capacity
         self._vectors = torch.zeros(batch_size, heads, room, width, device=device, dtype=dtype)
+        self._rows = batch_size
         self._held = 0
 
     @property
@@ -54,48 +66,113 @@ class Shelf:
         """Memory that is reserved [bytes]."""
         return self._vectors.nbytes
 
-    def extend(self, new: torch.Tensor) -> torch.Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where the memory lies."""
+        return self._vectors.device
+
+    def extend(self, new: torch.Tensor, length: int) -> torch.Tensor:
         """Write the vectors of new tokens and return what these tokens may see.
 
         Args:
             new: [batch, heads, time, width].
+            length: tokens that the longest row has seen before them.
 
         Returns:
-            [batch, heads, kept + time, width], the new ones last; without a window all that
-            came before are kept, with one at most ``window - 1``.
+            [batch, heads, kept + time, width], the new ones last; without a window all ``length``
+            that came before are kept, with one at most ``window - 1``.
         """
         time, room = new.shape[2], self._vectors.shape[2]
-        kept = min(self._held, self._seen_before)
+        kept, vectors = self._kept(length), self._vectors
+        if self._rows < vectors.shape[0]:
+            vectors = vectors[: self._rows]
         if self._held + time > room:
-            seen = self._vectors[:, :, self._held - kept : self._held]
+            seen = vectors[:, :, self._held - kept : self._held]
             if kept + time > room:
                 return self._keep_the_last(torch.cat((seen, new.to(seen.dtype)), dim=2))
             # A copy first: the two places may overlap.
-            self._vectors[:, :, :kept] = seen.clone()
+            vectors[:, :, :kept] = seen.clone()
             self._held = kept
         stop = self._held + time
-        self._vectors[:, :, self._held : stop] = new
+        vectors[:, :, self._held : stop] = new
         self._held = stop
-        return self._vectors[:, :, stop - time - kept : stop]
+        return vectors[:, :, stop - time - kept : stop]
+
+    def select(self, rows: torch.Tensor, length: int) -> Shelf:
+        """A shelf of its own with the rows that ``rows`` [new batch] names, in that order."""
+        selected = copy(self)
+        shape = len(rows), *self._vectors.shape[1:]
+        selected._vectors = self._vectors.new_zeros(shape)
+        selected._rows, selected._held = len(rows), self._kept(length)
+        # What nobody sees need not be copied.
+        seen = self._vectors[:, :, self._held - selected._held : self._held]
+        selected._vectors[:, :, : selected._held] = seen.index_select(0, rows)
+        return selected
+
+    def join(self, other: Shelf, length: int, other_length: int) -> None:
+        """Take over the rows of a shelf of the same kind, behind those that are here.
+
+        Args:
+            other: the shelf.
+            length: tokens that the longest row here has seen.
+            other_length: the same of the other shelf.
+        """
+        mine, theirs = self._kept(length), other._kept(other_length)
+        rows = self._rows + other._rows
+        if rows > self._vectors.shape[0]:
+            # Twice as many, so that joining one after the other does not copy each time.
+            room = max(rows, 2 * self._vectors.shape[0])
+            grown = self._vectors.new_zeros(room, *self._vectors.shape[1:])
+            grown[: self._rows, :, : self._held] = self._vectors[: self._rows, :, : self._held]
+            self._vectors = grown
+        if self._held < theirs:
+            own = self._vectors[: self._rows, :, self._held - mine : self._held]
+            self._vectors[: self._rows, :, theirs - mine : theirs] = own.clone()
+            self._held = theirs
+        place = slice(self._held - theirs, self._held)
+        seen = other._vectors[: other._rows, :, other._held - theirs : other._held]
+        self._vectors[self._rows : rows, :, place] = seen
+        self._rows = rows
+
+    def drop(self, row: int, length: int) -> None:
+        """Let a row leave; the last one takes its place."""
+        self._rows -= 1
+        if row < self._rows:
+            place = slice(self._held - self._kept(length), self._held)
+            self._vectors[row, :, place] = self._vectors[self._rows, :, place]
+
+    def seen(self, row: int, length: int) -> torch.Tensor:
+        """[heads, kept, width]: what the next token of ``row``, after ``length``, may see."""
+        return self._vectors[row, :, self._held - self._kept(length) : self._held]
+
+    def _kept(self, length: int) -> int:
+        """How many of ``length`` tokens a next one may see."""
+        return min(self._held, self._seen_before, length)
 
     def _keep_the_last(self, seen: torch.Tensor) -> torch.Tensor:
         """More tokens at once than there is room for: keep of them what a next one may see."""
         self._held = min(self._seen_before, seen.shape[2])
-        self._vectors[:, :, : self._held] = seen[:, :, seen.shape[2] - self._held :]
+        self._vectors[: self._rows, :, : self._held] = seen[:, :, seen.shape[2] - self._held :]
         return seen
 
 
 class TokenCache:
-    """What both caches have in common: how many tokens they hold.
+    """What both caches have in common: how many tokens each row holds.
+
+    Args:
+        batch_size: rows.
+        capacity: the most tokens there can be.
 
     Attributes:
-        length: tokens seen so far, the same in every row.
-        capacity: the most there can be.
+        lengths: for each row, how many tokens it has seen and not forgotten.
+        length: the largest of them.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, batch_size: int, capacity: int) -> None:
         self.capacity = capacity
         self.length = 0
+        self.lengths = [0] * batch_size
+        self._missing: torch.Tensor | None = None
         self._shelves: list[Shelf] = []
 
     @property
@@ -103,9 +180,63 @@ class TokenCache:
         """Memory that is reserved, over all layers and rows [bytes]."""
         return sum(shelf.nbytes for shelf in self._shelves)
 
+    @property
+    def even(self) -> bool:
+        """Whether all rows hold equally many tokens."""
+        return self._missing is None
+
+    def missing(self) -> torch.Tensor:
+        """[batch] ``int64``: how many tokens fewer than the longest row each one holds."""
+        if self._missing is None:
+            return torch.zeros(len(self.lengths), dtype=torch.int64, device=self.device)
+        return self._missing
+
+    @property
+    def device(self) -> torch.device:
+        """Where the memory lies."""
+        return self._shelves[0].device
+
     def advance(self, tokens: int) -> None:
-        """Count ``tokens`` as seen, once every layer has written them."""
+        """Count ``tokens`` of each row as seen, once every layer has written them."""
         self.length += tokens
+        self.lengths = [length + tokens for length in self.lengths]
+
+    def select(self, rows: torch.Tensor) -> Self:
+        """A cache of its own with the rows that ``rows`` [new batch] names, in that order."""
+        selected = copy(self)
+        selected._shelves = [shelf.select(rows, self.length) for shelf in self._shelves]
+        selected._count([self.lengths[row] for row in rows.tolist()])
+        return selected
+
+    def join(self, other: Self) -> None:
+        """Take over the rows of another cache of the same model, behind those that are here."""
+        for mine, theirs in zip(self._shelves, other._shelves, strict=True):
+            mine.join(theirs, self.length, other.length)
+        self._count(self.lengths + other.lengths)
+
+    def drop(self, row: int) -> None:
+        """Let a row leave; the last one takes its place."""
+        for shelf in self._shelves:
+            shelf.drop(row, self.length)
+        lengths = self.lengths.copy()
+        lengths[row] = lengths[-1]
+        self._count(lengths[:-1])
+
+    def forget(self, row: int, tokens: int) -> None:
+        """Let a row see its oldest ``tokens`` no more."""
+        lengths = self.lengths.copy()
+        lengths[row] -= tokens
+        self._count(lengths)
+
+    def keys(self, row: int) -> list[torch.Tensor]:
+        """For each layer what is compared with a query, [heads, kept, width], to be changed."""
+        raise NotImplementedError
+
+    def _count(self, lengths: list[int]) -> None:
+        self.lengths, self.length = lengths, max(lengths, default=0)
+        even = all(length == self.length for length in lengths)
+        missing = None if even else [self.length - length for length in lengths]
+        self._missing = None if missing is None else torch.tensor(missing, device=self.device)
 
     def _check_room(self, tokens: int) -> None:
         stop = self.length + tokens
@@ -130,7 +261,7 @@ class KVCache(TokenCache):
         dtype: torch.dtype,
         windows: Sequence[int],
     ) -> None:
-        super().__init__(capacity)
+        super().__init__(batch_size, capacity)
         sizes = batch_size, kv_heads, capacity, head_size
         # Keys of layer n at 2 n, values behind them.
         for window in windows:
@@ -151,7 +282,15 @@ class KVCache(TokenCache):
             keys and values [batch, kv_heads, seen + time, head_size], the new ones last.
         """
         self._check_room(keys.shape[2])
-        return self._shelves[2 * layer].extend(keys), self._shelves[2 * layer + 1].extend(values)
+        shelves, length = self._shelves, self.length
+        return (
+            shelves[2 * layer].extend(keys, length),
+            shelves[2 * layer + 1].extend(values, length),
+        )
+
+    def keys(self, row: int) -> list[torch.Tensor]:
+        """For each layer the keys of ``row``, [kv_heads, kept, head_size], to be changed."""
+        return [shelf.seen(row, self.lengths[row]) for shelf in self._shelves[::2]]
 
 
 class LatentCache(TokenCache):
@@ -172,7 +311,7 @@ class LatentCache(TokenCache):
         dtype: torch.dtype,
         windows: Sequence[int],
     ) -> None:
-        super().__init__(capacity)
+        super().__init__(batch_size, capacity)
         self._shelves = [
             Shelf(batch_size, 1, capacity, width, window=window, device=device, dtype=dtype)
             for window in windows
@@ -189,4 +328,8 @@ class LatentCache(TokenCache):
             [batch, 1, seen + time, width], the new ones last.
         """
         self._check_room(vectors.shape[2])
-        return self._shelves[layer].extend(vectors)
+        return self._shelves[layer].extend(vectors, self.length)
+
+    def keys(self, row: int) -> list[torch.Tensor]:
+        """For each layer the vectors of ``row``, [1, kept, width], to be changed."""
+        return [shelf.seen(row, self.lengths[row]) for shelf in self._shelves]

@@ -23,6 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hornbook.models.hand_gradients import rms_norm
+from hornbook.models.products import short_on_cpu
+
 NormKind = Literal["layernorm", "rmsnorm", "none"]
 NormPosition = Literal["before", "after", "both"]
 EPSILON = 1e-5
@@ -42,10 +45,13 @@ class RMSNorm(nn.RMSNorm):
 
     def __init__(self, width: int, *, epsilon: float = EPSILON, gain: bool = True) -> None:
         super().__init__(width, eps=epsilon, elementwise_affine=gain)
+        self.epsilon = epsilon
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., width] to the same shape."""
         weight = self.weight
+        if short_on_cpu(x):
+            return rms_norm(x, weight, self.epsilon)
         # The fused kernel wants one type; under autocast a product's result has another.
         if weight is not None and x.dtype != weight.dtype:
             x = x.to(weight.dtype)

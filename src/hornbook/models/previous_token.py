@@ -15,9 +15,14 @@ remembers, for every place where the shift stands, the last vector that passed (
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from hornbook.models.hand_gradients import shifted
+from hornbook.models.products import short_on_cpu
 
 NOBODY = -1
 """The id before a document's first token."""
@@ -51,6 +56,26 @@ class LastSeen:
         shape = (batch_size, 1, width)
         self.vectors = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(places)]
 
+    def select(self, rows: torch.Tensor) -> LastSeen:
+        """What the rows that ``rows`` [new batch] names have before them, in that order."""
+        selected = copy(self)
+        selected.tokens = self.tokens.index_select(0, rows)
+        selected.vectors = [part.index_select(0, rows) for part in self.vectors]
+        return selected
+
+    def join(self, other: LastSeen) -> None:
+        """Take over the rows of another one, behind those that are here."""
+        self.tokens = torch.cat((self.tokens, other.tokens))
+        pairs = zip(self.vectors, other.vectors, strict=True)
+        self.vectors = [torch.cat(pair) for pair in pairs]
+
+    def drop(self, row: int) -> None:
+        """Let a row leave; the last one takes its place."""
+        for part in (self.tokens, *self.vectors):
+            part[row] = part[-1]
+        self.tokens = self.tokens[:-1]
+        self.vectors = [part[:-1] for part in self.vectors]
+
 
 class TokenBefore:
     """Finds what stood before each token of a call, in its own document.
@@ -62,6 +87,11 @@ class TokenBefore:
 
     def __init__(self, starts: torch.Tensor | None = None, last: LastSeen | None = None) -> None:
         self.starts, self.last = starts, last
+
+    @property
+    def in_row(self) -> bool:
+        """Whether it is always the one on the left in the row."""
+        return self.starts is None and self.last is None
 
     def tokens(self, tokens: torch.Tensor, count: int = 1) -> list[torch.Tensor]:
         """[batch, time] ids to those 1, 2, … ``count`` places before them, each [batch, time].
@@ -116,6 +146,8 @@ class TokenShift(nn.Module):
 
     def forward(self, x: torch.Tensor, before: TokenBefore, place: int = 0) -> torch.Tensor:
         """The arguments are those of ``TokenBefore.vector``."""
+        if before.in_row and short_on_cpu(x):
+            return shifted(x, self.weight)
         return torch.addcmul(x, self.weight, before.vector(x, place))
 
 

@@ -32,6 +32,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from hornbook.models.products import short_on_cpu
+
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines for the tokens at hand; see ``rotate`` for the shapes."""
 
@@ -133,6 +135,8 @@ def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> t
     tensor([[[[0., 1., 5.]]]])
     """
     pairs, head_size = cosines.shape[-1], heads.shape[-1]
+    if short_on_cpu(heads):
+        heads = heads.float()  # all at once: the products below would do it a few at a time
     if 2 * pairs == head_size:
         first, second = heads.chunk(2, dim=-1)
         rest = ()

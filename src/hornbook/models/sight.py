@@ -56,12 +56,11 @@ class Sight(nn.Module):
         if any(self.windows):
             near = band(context_length, max(self.windows))
             self.register_buffer("near", near, persistent=False)
+        # Whole numbers, so that a model in bfloat16 still counts beyond 256.
+        self.register_buffer("places", torch.arange(context_length), persistent=False)
         if self.biased:
             # The table of [heads, context, context] would be too large to keep: 50 MB for GPT-2.
-            # Whole numbers, so that a model in bfloat16 still counts beyond 256.
-            places = torch.arange(context_length)
             self.register_buffer("slopes", alibi_slopes(alibi_heads), persistent=False)
-            self.register_buffer("places", places, persistent=False)
 
     def attends(
         self,
@@ -69,6 +68,7 @@ class Sight(nn.Module):
         *,
         time: int,
         seen: int = 0,
+        missing: torch.Tensor | None = None,
         segments: torch.Tensor | None = None,
         layout: DocumentLayout | None = None,
     ) -> list[Attend]:
@@ -78,6 +78,8 @@ class Sight(nn.Module):
             path: the way of computing it.
             time: tokens in a row.
             seen: tokens of a cache before them.
+            missing: [batch] ``int64``, how many of these each row lacks, the oldest ones; ``None``
+                where none lacks any.
             segments: [batch, time] ``int64`` documents of the rows, for masked and blocks.
             layout: where documents stand, for documents.
         """
@@ -87,6 +89,9 @@ class Sight(nn.Module):
         last = seen + time
         # A window that reaches back to the first token is none.
         windows = [window if window < last else 0 for window in self.windows]
+        held = None
+        if missing is not None:
+            held = (self.places[:last] >= missing[:, None])[:, None, None]
         made: dict[int, Attend] = {}
         for window in set(windows):
             if path == "blocks":
@@ -96,7 +101,7 @@ class Sight(nn.Module):
                 assert segments is not None
                 made[window] = self._masked(window, segments)
             else:
-                made[window] = self._in_order(window, time, seen)
+                made[window] = self._in_order(window, time, seen, held)
                 if layout is not None and path == "documents":
                     made[window] = layout.within_documents(made[window])
         return [made[window] for window in windows]
@@ -113,12 +118,21 @@ class Sight(nn.Module):
             mask = mask & self.near[-time:, -time:]
         return masked_attention(self._quieter(mask), self.cap)
 
-    def _in_order(self, window: int, time: int, seen: int) -> Attend:
-        """For rows of one document: only the order and the distance count."""
+    def _in_order(
+        self, window: int, time: int, seen: int, held: torch.Tensor | None = None
+    ) -> Attend:
+        """For rows of one document: only the order and the distance count.
+
+        Args:
+            window: how many of the last tokens are seen; 0 means all.
+            time: tokens in a row.
+            seen: tokens of a cache before them.
+            held: [batch, 1, 1, seen + time] bool, what each row has; ``None`` where all have all.
+        """
         plain = not self.biased and not self.cap
         if time == 1 and not self.biased:
-            # A lone new token sees all that a cache hands out.
-            return masked_attention(None, self.cap)
+            # A lone new token sees all that a cache hands out of its row.
+            return masked_attention(held, self.cap)
         if window and not seen:
             # Rows that are longer do without their own mask.
             size = min(time, longest_square(window))
@@ -128,8 +142,10 @@ class Sight(nn.Module):
         if not window and not seen and plain:
             return causal_attention
         keys = min(seen, window - 1) + time if window else seen + time
-        mask = self.near if window else self.allowed
-        return masked_attention(self._quieter(mask[-time:, -keys:]), self.cap)
+        mask = (self.near if window else self.allowed)[-time:, -keys:]
+        if held is not None:
+            mask = mask & held[..., -keys:]
+        return masked_attention(self._quieter(mask), self.cap)
 
     def _quieter(self, mask: torch.Tensor) -> torch.Tensor:
         """With ALiBi, what is added to scores, instead of what may be seen."""

@@ -34,7 +34,7 @@ from hornbook.models.kv_cache import KVCache, LatentCache, TokenCache
 from hornbook.models.ngrams import RunEmbedding
 from hornbook.models.positions import sinusoidal_table
 from hornbook.models.previous_token import LastSeen, TokenBefore, TokenShift, document_starts
-from hornbook.models.rotary import Rotary
+from hornbook.models.rotary import Rotary, rotate
 from hornbook.models.sight import Sight
 from hornbook.models.transformer_config import TransformerConfig
 from hornbook.models.transformer_state import TransformerState
@@ -119,7 +119,14 @@ class Transformer(LanguageModel):
         path = self._path(tokens, segments, layout, cached=memory is not None)
         if path == "blocks" and segments is None:
             segments = torch.zeros_like(tokens)
-        attends = self.sight.attends(path, time=time, seen=seen, segments=segments, layout=layout)
+        missing = None
+        if memory is not None and not memory.cache.even:
+            missing = memory.cache.missing()
+            if positions is None:
+                positions = (self.places[:time] + seen)[None, :] - missing[:, None]
+        attends = self.sight.attends(
+            path, time=time, seen=seen, missing=missing, segments=segments, layout=layout
+        )
         if path == "documents":
             assert layout is not None
             if positions is None:
@@ -149,6 +156,37 @@ class Transformer(LanguageModel):
             count = max(c.tokens_before, 1)
             last = LastSeen(batch_size, places, c.d_model, device, dtype, count=count)
         return TransformerState(cache, last)
+
+    def select_state(self, state: State, rows: torch.Tensor) -> TransformerState:
+        """See ``LanguageModel.select_state``."""
+        memory: TransformerState = state
+        return memory.select(rows)
+
+    def join_states(self, state: State, other: State) -> TransformerState:
+        """See ``LanguageModel.join_states``."""
+        memory: TransformerState = state
+        memory.join(other)
+        return memory
+
+    def drop_row(self, state: State, row: int) -> TransformerState:
+        """See ``LanguageModel.drop_row``."""
+        memory: TransformerState = state
+        memory.drop(row)
+        return memory
+
+    @property
+    def can_forget(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """See ``LanguageModel``; learned and sinusoidal positions are a part of each vector."""
+        return self.config.positions not in ("learned", "sinusoidal")
+
+    def forget(self, state: State, row: int, tokens: int) -> None:
+        """See ``LanguageModel.forget``; rotary keys are turned back to where they stand now."""
+        memory: TransformerState = state
+        memory.cache.forget(row, tokens)
+        if self.rotary is not None:
+            cosines, sines = self.rotary.cosines[tokens], self.rotary.sines[tokens]
+            for keys in memory.cache.keys(row):
+                keys.copy_(rotate(keys, cosines, -sines))
 
     @property
     def token_axes(self) -> Mapping[str, tuple[int, ...]]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import torch
 
+from hornbook.processor import bfloat16_unit
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _SMALLEST = 1e-7
 """A matrix shorter than this counts as zero, and stays so."""
@@ -54,17 +56,11 @@ def orthogonalised(matrices: torch.Tensor, *, steps: int, dtype: torch.dtype) ->
 def fast_dtype(device: torch.device) -> torch.dtype:
     """``bfloat16`` where the device multiplies it faster than ``float32``, else ``float32``.
 
-    On a CPU that is where it has instructions for it (AVX512_BF16, AMX). The iteration corrects
+    On a CPU that is where it has a unit for it (``processor``). The iteration corrects
     its own rounding, so eight bits of precision are enough (Jordan et al., 2024).
     """
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        fast = device.type == "cpu" and _cpu_multiplies_bfloat16()
+        fast = device.type == "cpu" and bfloat16_unit() is not None
     return torch.bfloat16 if fast else torch.float32
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    return any(
-        getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile")
-    )

@@ -25,7 +25,15 @@ from hornbook.runs.config import RunConfig
 
 Layer = dict[str, Any]
 """Settings as nested dictionaries, one level a room."""
-LISTS = {"corpus.files", "sampling.stop", "training.freeze", "training.optimizer.decayed"}
+LISTS = {
+    "corpus.files",
+    "sampling.allowed",
+    "sampling.banned",
+    "sampling.logit_bias",
+    "sampling.stop",
+    "training.freeze",
+    "training.optimizer.decayed",
+}
 """Settings that are lists; a word for one may be a single item or a list as TOML writes it."""
 OTHER_NAMES = {"data.context_length": "context_length"}
 """Names by which a setting may also be given: windows have a length, though the run holds it."""
@@ -158,6 +166,12 @@ def nearest_key(key: str, valid: Sequence[str]) -> str | None:
         names = {other.rpartition(".")[2]: other for other in valid}
         near = [names[found] for found in difflib.get_close_matches(name, names, n=1)]
     return near[0] if near else None
+
+
+def known_keys() -> frozenset[str]:
+    """Every dotted key that some kind of run knows, and the other names of keys."""
+    of_the_run = {name for name, f in RunConfig.model_fields.items() if not variants(f.annotation)}
+    return frozenset(_all_keys()) | of_the_run | OTHER_NAMES.keys()
 
 
 def variants(annotation: Any) -> list[type[BaseModel]]:

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from hornbook.errors import ConfigError, Problem, RunError
-from hornbook.generation import Piece, Sample, SamplingConfig, generate, stream
+from hornbook.generation import Piece, Sample, SamplingConfig, Score, generate, score, stream
+from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel
 from hornbook.models.undrawn import undrawn
 from hornbook.runs.assembly import make_model, opening_id
@@ -137,13 +138,50 @@ class Run:
             self.model, self.tokenizer, prompt, self.sampling(settings), opening=self._opening()
         )
 
+    def score(
+        self,
+        text: str,
+        *,
+        overlap: int | None = None,
+        alternatives: int = 0,
+        listener: Listener = SILENT,
+    ) -> Score:
+        """How likely the model finds ``text``, token for token; see ``generation.scoring``.
+
+        The text counts as a document: what stood before one in training stands before it.
+
+        Args:
+            text: what to score.
+            overlap: tokens that neighbouring windows share, where the text is longer than the
+                context; half of the context unless given.
+            alternatives: how many of the likeliest tokens to tell at each place.
+            listener: is told how far it is.
+
+        Raises:
+            GenerationError: when ``overlap`` or ``alternatives`` does not fit the model.
+        """
+        return score(
+            self.model,
+            self.tokenizer,
+            text,
+            opening=self._opening(),
+            overlap=overlap,
+            alternatives=alternatives,
+            listener=listener,
+        )
+
+    def prompt_ids(self, prompt: str = "", **settings: Any) -> list[int]:
+        """The ids that the model reads before it goes on from ``prompt``; never none."""
+        add_start = self.sampling(settings).add_start
+        return self.tokenizer.encode(prompt, add_start=add_start) or [self._opening()]
+
     def _opening(self) -> int:
         return opening_id(self.config, self.tokenizer)
 
     def sampling(self, changes: dict[str, Any]) -> SamplingConfig:
         """The run's sampling settings with ``changes``; raises ``ConfigError``."""
-        if isinstance(changes.get("stop"), str):
-            changes = {**changes, "stop": (changes["stop"],)}
+        single = {key for key in ("stop", "allowed", "banned") if isinstance(changes.get(key), str)}
+        changes = {**changes, **{key: (changes[key],) for key in single}}
         overrides = {f"sampling.{key}": value for key, value in changes.items()}
         return resolve(base=self.config, overrides=overrides).sampling
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -101,9 +101,9 @@ class Tokenizer(ABC):
         return np.array(self._encode_plain(text), dtype=np.uint32)
 
     def _encode_contents(
-        self, contents: Sequence[bytes], threads: int
+        self, contents: Iterable[bytes], size: int, threads: int
     ) -> Iterable[NDArray[np.uint32]]:
-        """Encode many of them, in their order."""
+        """Encode many of them, of about ``size`` bytes in all, in their order."""
         return map(self._encode_content, contents)
 
     def _safe_cut(self, content: bytes) -> int:
@@ -197,8 +197,13 @@ class Tokenizer(ABC):
         self, texts: Iterable[str | bytes], *, threads: int | None = None
     ) -> list[NDArray[np.uint32]]:
         """Return the token ids of each text as uint32 [tokens]; see ``encode_array``."""
-        contents = [content_of(text, f"text {number}") for number, text in enumerate(texts)]
-        return list(self._encode_contents(contents, thread_count(threads)))
+        if isinstance(texts, str | bytes):
+            raise TokenizerError("several texts are expected; one goes to encode_array")
+        texts = list(texts)
+        # Made as they are asked for: one text becomes bytes while threads encode those before it.
+        contents = (content_of(text, f"text {number}") for number, text in enumerate(texts))
+        size = sum(len(text) for text in texts if isinstance(text, str | bytes | bytearray))
+        return list(self._encode_contents(contents, size, thread_count(threads)))
 
     def encode_array(self, text: str | bytes, *, threads: int = 1) -> NDArray[np.uint32]:
         """Return the token ids of a text as uint32 [tokens]; nothing in it is special.
@@ -234,7 +239,7 @@ class Tokenizer(ABC):
         contents = whole_blocks(map(content_of, pieces), self._safe_cut)
         thread_count(threads)
         while batch := list(islice(contents, 4 * threads)):
-            yield from self._encode_contents(batch, threads)
+            yield from self._encode_contents(batch, sum(map(len, batch)), threads)
 
     def count(self, text: str | bytes) -> int:
         """Return how many tokens a text has."""

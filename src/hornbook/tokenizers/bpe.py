@@ -221,9 +221,9 @@ class BPETokenizer(Tokenizer):
         return self._encoder.ids(content, threads)
 
     def _encode_contents(
-        self, contents: Sequence[bytes], threads: int
+        self, contents: Iterable[bytes], size: int, threads: int
     ) -> Iterator[NDArray[np.uint32]]:
-        return self._encoder.ids_of_all(contents, sum(map(len, contents)), threads)
+        return self._encoder.ids_of_all(contents, size, threads)
 
     def _safe_cut(self, content: bytes) -> int:
         return safe_cut(content) if self.pattern in (*PUBLISHED, "words") else 0

@@ -10,7 +10,7 @@ whole process is put back when training ends.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ import torch
 from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel, Transformer
 from hornbook.runs.config import RunConfig
+from hornbook.training.allocation import memory_kept
 from hornbook.training.batch_loss import BatchLoss
 from hornbook.training.compiling import CompileChoice, Pass, choose_compile, compiler_in_use
 from hornbook.training.devices import choose_device, memory_of
@@ -52,6 +53,7 @@ class Equipment:
         """Within it the process is set up for training; afterwards it is as it was before."""
         with (
             threads_in_use(self.threads),
+            memory_kept() if self.device.type == "cpu" else nullcontext(),
             self.precision.in_use(),
             compiler_in_use(compiled=self.compiling.compiled),
         ):

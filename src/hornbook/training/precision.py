@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 
 from hornbook.errors import ConfigError, Problem
-from hornbook.models.processor import bfloat16_unit
+from hornbook.processor import bfloat16_unit
 from hornbook.runs.config import NO_FLOAT16_ON_CPU
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]

@@ -32,9 +32,9 @@ from hornbook.inspection.accounting.quantity import symbol
 from hornbook.inspection.accounting.sizes import Sizes
 from hornbook.inspection.accounting.standing import counting, optimizer_state, tables, weight_count
 from hornbook.models import BigramCountsConfig, TransformerConfig, build_model
-from hornbook.models.processor import bfloat16_unit
 from hornbook.models.undrawn import undrawn
 from hornbook.optimization import freeze
+from hornbook.processor import bfloat16_unit
 from hornbook.runs.config import RunConfig
 
 ASSUMED_CHARACTERS = 100

@@ -58,11 +58,9 @@ def _head_norms(
     config: TransformerConfig, s: Sizes, how: Execution, width: Quantity, count: Quantity
 ) -> Iterator[Count]:
     """Of norms of heads: ``count`` vectors a token, ``width`` numbers together."""
-    normed = width if config.norm_gain and not how.fused_norms else NOTHING
-    # Short numbers are lengthened before a norm with gains.
-    lengthened = width if how.short and config.norm_gain else NOTHING
-    kept = s.tokens * (lengthened + normed + count)
-    yield Count("norms", "of queries and keys", kept * LONG)
+    # In float32 the input is where the product put it; short numbers have a long copy.
+    normed = width if how.short or (config.norm_gain and not how.fused_norms) else NOTHING
+    yield Count("norms", "of queries and keys", s.tokens * (normed + count) * LONG)
 
 
 def _made_by_latents(config: TransformerConfig, s: Sizes, how: Execution) -> Iterator[Count]:
@@ -75,7 +73,7 @@ def _made_by_latents(config: TransformerConfig, s: Sizes, how: Execution) -> Ite
         of_queries = s.q + 1 + (s.q if normed.value else NOTHING)
         yield Count(_PART, "latents of queries", n * s.q * width)
         yield Count("norms", "of latents of queries", n * of_queries * LONG)
-    as_made = s.c if how.short and config.norm_gain else s.r + s.c
+    as_made = s.c if how.short else s.r + s.c
     yield Count("norms", "of latents", n * (as_made + normed + 1) * LONG)
     yield Count(_PART, "latents as read", n * (s.c if how.short else s.r + s.c) * width)
     columns = _latent_columns(s)
@@ -85,7 +83,7 @@ def _made_by_latents(config: TransformerConfig, s: Sizes, how: Execution) -> Ite
         yield Count(_PART, "short copies of weights", weights * width)
     if config.qk_norm:
         yield from _head_norms(config, s, how, s.d + s.r, s.H + 1)
-        if not (how.short and config.norm_gain):
+        if not how.short:
             yield Count(_PART, "queries as made", n * s.d * width)
 
 

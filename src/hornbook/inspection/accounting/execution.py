@@ -47,8 +47,8 @@ class Execution:
 
     @property
     def fused_norms(self) -> bool:
-        """Whether RMSNorm is one kernel, that keeps its input and nothing else of that size."""
-        return self.device == "cuda"
+        """Whether RMSNorm is one step that keeps one tensor of its input's size (or else two)."""
+        return self.device == "cuda" or (self.device == "cpu" and self.short)
 
     def keeps_mask(self, sizes: Sizes) -> bool:
         """Whether each layer keeps a mask of every row; long rows do without (``models.sight``)."""

@@ -201,10 +201,12 @@ def _beside_loss(plan: Plan) -> int:
     if not in_chunks(sizes, how):
         return 2 * LONG * sizes.tokens.value * vocabulary
     # Logits, short ones once more in float32, and their logarithmic probabilities.
-    each = how.width + LONG + (LONG if how.short else 0)
-    logits = min(chunk_rows(sizes, how), sizes.tokens.value) * vocabulary * each
-    short = 2 * weight * how.width if how.short else 0
-    return logits + LONG * weight + short
+    each = vocabulary * (how.width + LONG + (LONG if how.short else 0))
+    rows, short = chunk_rows(sizes, how), weight * how.width if how.short else 0
+    # The first chunk finds no gradient of the head yet; a later one adds its own to that.
+    first = rows * each + short - LONG * weight
+    later = min(rows, sizes.tokens.value - rows) * each + 2 * short + LONG * weight
+    return max(first, later)
 
 
 def _beside_update(plan: Plan) -> int:

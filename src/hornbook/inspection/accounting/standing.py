@@ -65,7 +65,7 @@ def tables(sizes: Sizes) -> list[Count]:
 
     >>> sizes = Sizes.of(TransformerConfig(), vocab_size=512, context_length=16)
     >>> [(table.what, table.amount.formula) for table in tables(sizes)]
-    [('mask', 'T × T'), ('places', 'T × 8'), ('angles', 'P × h × 4')]
+    [('mask', 'T × T'), ('places', '2 × T × 8'), ('angles', 'P × h × 4')]
     """
     config, s = sizes.config, sizes
     if not isinstance(config, TransformerConfig):
@@ -73,9 +73,9 @@ def tables(sizes: Sizes) -> list[Count]:
     found = [Count("other", "mask", s.T * s.T)]
     if any(config.windows):
         found.append(Count("other", "mask of the window", s.T * s.T))
-    found.append(Count("other", "places", s.T * INDEX))
+    found.append(Count("other", "places", 2 * s.T * INDEX))
     if config.positions == "alibi":
-        found.append(Count("other", "slopes and distances", s.H * LONG + s.T * INDEX))
+        found.append(Count("other", "slopes", s.H * LONG))
     if config.positions == "sinusoidal":
         found.append(Count("other", "waves", s.P * s.d * LONG))
     if config.positions == "rotary":

@@ -34,9 +34,10 @@ ARENA_BYTES = 1 << 23
 GROUP = 1 << 18
 """How much text a thread takes at a time at the least, if there is as much [bytes]."""
 
-SHORT_TEXT = 1 << 13
-"""Texts up to here are encoded into memory that is there already [bytes]."""
-SHORT_ROOM = SHORT_TEXT + 64
+USUAL_TEXT = 1 << 21
+"""Texts up to here are encoded into memory that is there already, and the ids copied [bytes].
+Memory that is new costs more than the copy, and with two threads at work more than the encoding."""
+USUAL_ROOM = USUAL_TEXT + 64
 
 LAZY = 1 << 28
 """Texts up to here get room for as many ids as they can have; longer ones as they need it [bytes].
@@ -119,7 +120,7 @@ class Workspace:
     def __init__(self, tables: Tables) -> None:
         self.block = tables.block.copy()
         self.address = address_of(self.block)
-        self.ids = np.empty(SHORT_ROOM, dtype=np.uint32)
+        self.ids = np.empty(USUAL_ROOM, dtype=np.uint32)
         self.ids_address = address_of(self.ids)
         self._kept: list[NDArray[Any]] = []
         bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
@@ -174,19 +175,19 @@ class Encoder:
         """Return the ids of a text: uint32 [tokens]. What is no UTF-8 is encoded all the same."""
         workspace = self._take()
         try:
-            if len(content) <= SHORT_TEXT:
-                return workspace.ids[: self._encode_short(workspace, content)].copy()
+            if len(content) <= USUAL_TEXT:
+                return workspace.ids[: self._encode_usual(workspace, content)].copy()
             return self._encode_long(workspace, content)
         finally:
             self._idle.append(workspace)
 
     def listed(self, content: bytes) -> list[int]:
         """Return the ids of a text as a list."""
-        if len(content) > SHORT_TEXT:
+        if len(content) > USUAL_TEXT:
             return self.ids(content).tolist()
         workspace = self._take()
         try:
-            return workspace.ids[: self._encode_short(workspace, content)].tolist()
+            return workspace.ids[: self._encode_usual(workspace, content)].tolist()
         finally:
             self._idle.append(workspace)
 
@@ -210,13 +211,13 @@ class Encoder:
         except IndexError:
             return Workspace(self._tables)
 
-    def _encode_short(self, workspace: Workspace, content: bytes | memoryview) -> int:
-        """Encode up to ``SHORT_TEXT`` bytes into the workspace's own ids; return how many."""
+    def _encode_usual(self, workspace: Workspace, content: bytes | memoryview) -> int:
+        """Encode up to ``USUAL_TEXT`` bytes into the workspace's own ids; return how many."""
         size, count, place = len(content), 0, 0
         text = address_of_content(content)
         while place < size:
             to = workspace.ids_address + 4 * count
-            count += int(encode(workspace.address, text, place, size, to, SHORT_ROOM - count))
+            count += int(encode(workspace.address, text, place, size, to, USUAL_ROOM - count))
             place = workspace.block.item(fields.PLACE)
             if place < size:
                 workspace.make_room()
@@ -226,7 +227,7 @@ class Encoder:
         size, count, place = len(content), 0, 0
         text = address_of_content(content)
         # One id a byte always suffices. What is not written to takes no memory.
-        room = size + SPARE if size <= LAZY else size // 3 + SHORT_ROOM
+        room = size + SPARE if size <= LAZY else size // 3 + USUAL_ROOM
         ids = np.empty(room, dtype=np.uint32)
         while place < size:
             to = address_of(ids) + 4 * count

@@ -4,8 +4,7 @@
     AMX BF16        Intel servers since Sapphire Rapids (2023)
 
 No speed is measured when a run begins: two processes on one machine must choose the same, or the
-same command would not give the same bytes twice. What the rule rests on was measured once, and
-``hornbook bench step`` measures it again on the machine at hand.
+same command would not give the same bytes twice.
 """
 
 from __future__ import annotations
@@ -45,13 +44,3 @@ def processor_features() -> Mapping[str, Any]:
         return torch.cpu.get_capabilities()
     older = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return {"avx512_bf16": bool(older and older())}
-
-
-def processor_name(features: Mapping[str, Any] | None = None) -> str:
-    """The processor's name, or its architecture.
-
-    >>> processor_name({"cpu_name": "AMD EPYC", "architecture": "x86_64"})
-    'AMD EPYC'
-    """
-    found = processor_features() if features is None else features
-    return str(found.get("cpu_name") or found.get("architecture") or "unknown")

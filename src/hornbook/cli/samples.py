@@ -1,0 +1,83 @@
+"""Samples on their way to standard output: as they are written, one after another, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from hornbook.cli.screen import on_terminal, write_text
+
+if TYPE_CHECKING:
+    from hornbook.generation import Piece, Sample
+    from hornbook.runs.run import Run
+
+
+def print_pieces(prompt: str, pieces: Iterable[Piece], samples: int) -> None:
+    """Print one sample as it comes, several each when it and those before it are done."""
+    if samples == 1:
+        write_text(prompt)
+        for piece in pieces:
+            write_text(piece.text)
+        write_text("\n")
+        return
+    texts = [""] * samples
+    done: set[int] = set()
+    printed = 0
+    for piece in pieces:
+        texts[piece.sample] += piece.text
+        if piece.ending is not None:
+            done.add(piece.sample)
+        while printed in done:
+            print_heading(f"sample {printed}")
+            write_text(f"{prompt}{texts[printed]}\n")
+            printed += 1
+
+
+def print_heading(words: str) -> None:
+    """A line that says which text follows."""
+    bold, plain = ("\x1b[1m", "\x1b[0m") if on_terminal(sys.stdout) else ("", "")
+    sys.stdout.write(f"{bold}--- {words} ---{plain}\n")
+
+
+def print_samples(numbered: Iterable[tuple[int, int, Sample]]) -> None:
+    """Print samples of several prompts, each under the numbers of both."""
+    for prompt, number, sample in numbered:
+        print_heading(f"prompt {prompt}, sample {number}")
+        write_text(f"{sample}\n")
+
+
+def print_objects(run: Run, numbered: Iterable[tuple[int, int, Sample]], seed: int) -> None:
+    """Print one JSON object a sample, each on a line of its own, as soon as it is there."""
+    for prompt, number, sample in numbered:
+        found = {
+            "prompt": sample.prompt,
+            "text": sample.text,
+            "ending": sample.ending,
+            "prompt_number": prompt,
+            "sample": number,
+            "seed": seed,
+            "run": str(run.path),
+            "step": run.checkpoint.step,
+        }
+        print(json.dumps(found, ensure_ascii=False), flush=True)
+
+
+def prompt_lines(text: str) -> list[str]:
+    """The prompts of a file: a line each; an empty line is an empty prompt.
+
+    >>> prompt_lines("a\\n\\nb\\r\\n"), prompt_lines("")
+    (['a', '', 'b'], [])
+    """
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def finished(samples: Iterable[list[Sample]]) -> Iterator[tuple[int, int, Sample]]:
+    """Number the samples of each prompt."""
+    for prompt, drawn in enumerate(samples):
+        for number, sample in enumerate(drawn):
+            yield prompt, number, sample
