@@ -203,8 +203,9 @@ def _beside_loss(plan: Plan) -> int:
     # Logits, short ones once more in float32, and their logarithmic probabilities.
     each = vocabulary * (how.width + LONG + (LONG if how.short else 0))
     rows, short = chunk_rows(sizes, how), weight * how.width if how.short else 0
-    # The first chunk finds no gradient of the head yet; a later one adds its own to that.
-    first = rows * each + short - LONG * weight
+    # The first chunk makes the gradient of the head, which counts as kept (short ones when most of
+    # its logits are gone); a later chunk has its own beside it.
+    first = rows * each + (short - LONG * weight if how.short else 0)
     later = min(rows, sizes.tokens.value - rows) * each + 2 * short + LONG * weight
     return max(first, later)
 
