@@ -26,6 +26,8 @@ COMMANDS = [
     "pack",
     "unpack",
     "config",
+    "bench",
+    "bench step",
     "import",
     "import gpt2",
     "import llama",

@@ -24,7 +24,7 @@ trials = st.lists(
         batch_size=st.integers(4, 100),
         targets_per_row=st.floats(1, 100),
         seconds_per_step=st.floats(0.001, 0.5),
-        initial_weights=st.just(""),
+        initial_weights=st.just({}),
     ),
     min_size=2,
     max_size=8,

@@ -29,7 +29,7 @@ from hornbook.targets import PADDING_SEGMENT
 from hornbook.training.recomputation import recompute_blocks
 
 VOCAB, CONTEXT = 29, 12
-COMBINATIONS, SEED = 40, 9
+COMBINATIONS, SEED = 40, 4
 
 BOTH = (False, True)
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -48,6 +48,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "tied_head": BOTH,
     "embedding_scale": BOTH,
     "embedding_norm": BOTH,
+    "embedding_deviation": (0.0, 0.5),
     "token_shift": BOTH,
     "bigram_features": BOTH,
     "ngram_features": (0, 3, 4),
@@ -320,6 +321,19 @@ def test_layers_and_head_that_begin_at_zero_say_nothing_at_first() -> None:
     torch.testing.assert_close(quiet.hidden(tokens(1))[0], quiet.final_norm(embedded))
     uniform = build(TransformerConfig(**settings, zero_init_head=True))
     assert not uniform(tokens(1))[0].any()
+
+
+def test_embeddings_begin_as_large_as_they_are_told_to() -> None:
+    drawn = {
+        deviation: build(TransformerConfig(layers=1, embedding_deviation=deviation))
+        for deviation in (0.0, 0.02, 1.0)
+    }
+    plain, small, large = (model.token_embedding.weight for model in drawn.values())
+    torch.testing.assert_close(plain, small)
+    torch.testing.assert_close(large, 50 * small)
+    for name, weight in drawn[1.0].named_parameters():
+        if name != "token_embedding.weight":
+            assert torch.equal(weight, drawn[0.02].get_parameter(name)), name
 
 
 def conflicts(**settings: Any) -> dict[str, str]:

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from hornbook.cli import (
+    bench,
     bundle,
     compare,
     config,
@@ -135,6 +136,7 @@ app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
 app.command("pack")(bundle.pack)
 app.command("unpack")(bundle.unpack)
+app.add_typer(bench.app, name="bench")
 app.add_typer(import_export.import_app, name="import")
 app.add_typer(import_export.export_app, name="export")
 app.command("config")(config.config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +20,8 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="STUDY CORPUS | key=value",
-            help="A study (windows, positions, packed-positions, vocabulary, or a TOML file), then "
-            "the text as for train, and settings to change. Or: list.",
+            help="A study (see below, or a TOML file), then the text as for train, and settings to "
+            "change. Or: list.",
             show_default=False,
         ),
     ] = None,
@@ -44,6 +44,17 @@ def compare(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML file, laid over the study's own.")
     ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN[@STEP]",
+            help="The run that cells of freeze begin from, or that decoding samples from.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", help="Cells at once, each with its share of the cores.")
+    ] = 1,
     resume: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Go on with the study in this folder.")
     ] = None,
@@ -52,24 +63,39 @@ def compare(
 
     \b
     Studies:
-      windows            ways to cut the text into examples
-      positions          what the position of a token means
-      packed-positions   positions that begin anew in a packed row, or not
+      learning-rate      a wide range of rates for SGD and AdamW, and where training diverges
+      batch-size         rows in a step, with and without rescaling the learning rate
+      optimizers         SGD, AdamW and Muon
+      positions          learned, sinusoidal, rotary, alibi or none
+      norms              RMSNorm, LayerNorm or none; before, after or both
+      feedforward        GELU, SiLU, ReLU² and SwiGLU at equal parameters
+      tokenizers         bytes, characters, words and BPE, in bits per byte
       vocabulary         a vocabulary of the training text, or of the whole corpus
+      windows            ways to cut the text into examples
+      stride             how far apart windows begin
+      position-meaning   what the position of a token means
+      packed-positions   positions that begin anew in a packed row, or not
+      freeze             frozen embeddings, and a warm start from another run
+      decoding           temperature, top-k and top-p: texts like the real one
       list               describes them
 
     \b
     Examples:
-      hornbook compare windows verses.txt --budget 10m
+      hornbook compare windows verses.txt --budget 10m --jobs 2
       hornbook compare windows verses.txt --tokens 500000 --seeds 5 model.layers=4
       hornbook compare my-study.toml verses.txt
+      hornbook compare decoding verses.txt --from runs/verses-small
       hornbook compare --resume studies/windows-verses
 
     Ctrl-C keeps what is finished; the same command, or --resume, goes on.
     """
     names, overrides = sort_words(words or ())
     if resume is not None:
-        _refuse_with_resume(names + overrides, seeds, budget, tokens, out, config)
+        options = {
+            "--seeds": seeds, "--budget": budget, "--tokens": tokens, "--out": out,
+            "--config": config, "--from": origin,
+        }  # fmt: skip
+        _refuse_with_resume(names + overrides, options)
     elif not names:
         raise HornbookError(
             "Say which study, and of which text: hornbook compare windows my-text.txt. "
@@ -78,7 +104,7 @@ def compare(
     elif names == ["list"]:
         _list_studies()
         return
-    elif len(names) == 1:
+    elif len(names) == 1 and origin is None:
         raise HornbookError(
             f"Say which text to compare on: hornbook compare {names[0]} my-text.txt"
         )
@@ -89,7 +115,7 @@ def compare(
     try:
         with ScreenListener() as listener:
             if resume is not None:
-                comparison = resume_study(resume, listener=listener)
+                comparison = resume_study(resume, jobs=jobs, listener=listener)
             else:
                 comparison = conduct(
                     names[0],
@@ -100,6 +126,8 @@ def compare(
                     out=out,
                     config=config,
                     overrides=overrides,
+                    origin=origin,
+                    jobs=jobs,
                     listener=listener,
                 )
     except StudyInterrupted as stop:
@@ -108,17 +136,7 @@ def compare(
     _present(comparison)
 
 
-def _refuse_with_resume(
-    words: list[str],
-    seeds: int | None,
-    budget: str | None,
-    tokens: int | None,
-    out: Path | None,
-    config: Path | None,
-) -> None:
-    options = {
-        "--seeds": seeds, "--budget": budget, "--tokens": tokens, "--out": out, "--config": config
-    }  # fmt: skip
+def _refuse_with_resume(words: list[str], options: dict[str, Any]) -> None:
     given = [*words, *(name for name, value in options.items() if value is not None)]
     if given:
         raise HornbookError(
@@ -141,12 +159,14 @@ def _list_studies() -> None:
 def _present(comparison: Comparison) -> None:
     """The table and the verdict on standard output; where the rest is on standard error."""
     from hornbook.cli.screen import print_table, write_text
-    from hornbook.experiments.outcome_files import HEADERS, notes, table_rows
+    from hornbook.experiments.tables import headers, notes, table_rows
 
-    print_table(HEADERS, table_rows(comparison), numbers=HEADERS[1:])
+    head = headers(comparison)
+    print_table(head, table_rows(comparison), numbers=head[1:])
     lines = ["", *map(str, comparison.verdicts), "", *notes(comparison)]
     write_text("\n".join(lines) + "\n")
     print(
-        f"\nTable, plot, results and every run are in {comparison.folder}.",
+        f"\nTable, plots, results and every run are in {comparison.folder}; to look at all of it: "
+        f"{comparison.folder / 'report.html'}",
         file=sys.stderr,
     )

@@ -15,7 +15,7 @@ and m evaluated ones take ``seeds * sum(o + n * s + m * e)`` over the cells.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -64,13 +64,13 @@ class Trial:
         batch_size: rows in a step.
         targets_per_row: targets that count in a row, on average.
         seconds_per_step: time of a step.
-        initial_weights: a checksum of the weights before the first step.
+        initial_weights: a checksum of each tensor before the first step, by name and shape.
     """
 
     batch_size: int
     targets_per_row: float
     seconds_per_step: float
-    initial_weights: str
+    initial_weights: Mapping[str, str]
 
     @property
     def seconds_per_target(self) -> float:
@@ -122,7 +122,12 @@ def plan_cell(tokens: int, trial: Trial) -> CellPlan:
 
 
 def tokens_in(
-    seconds: float, trials: Sequence[Trial], seeds: int, seconds_per_evaluated: float
+    seconds: float,
+    trials: Sequence[Trial],
+    seeds: int,
+    seconds_per_evaluated: float,
+    *,
+    jobs: int = 1,
 ) -> tuple[int, int]:
     """How many targets to train each cell on, and how many to evaluate, in so much time.
 
@@ -131,15 +136,17 @@ def tokens_in(
         trials: one for each cell.
         seeds: runs of each cell.
         seconds_per_evaluated: for one target of each measure.
+        jobs: how many runs are trained at the same time.
 
     Raises:
         ConfigError: when not even ``LEAST_STEPS`` steps a cell would fit.
 
-    >>> trial = Trial(batch_size=16, targets_per_row=64, seconds_per_step=0.02, initial_weights="")
+    >>> trial = Trial(batch_size=16, targets_per_row=64, seconds_per_step=0.02, initial_weights={})
     >>> tokens_in(60.0, [trial, trial], seeds=3, seconds_per_evaluated=0.0004)
     (339000, 2924)
     """
-    runs = len(trials) * seeds
+    # The last round may not have a run for every process.
+    runs = -(-len(trials) * seeds // jobs)
     a_run = (seconds * (1 - RESERVE)) / runs - RUN_SECONDS
     per_target = sum(trial.seconds_per_target for trial in trials) / len(trials)
     largest_step = max(trial.batch_size * trial.targets_per_row for trial in trials)
@@ -156,8 +163,9 @@ def tokens_in(
         [
             Problem(
                 "--budget",
-                f"is too short for {len(trials)} cells with {seeds} seeds; give at least "
-                f"{needed / (1 - RESERVE) * 1.2 + 10:.0f}s, fewer --seeds, or a smaller model",
+                f"is too short for one evaluation of {len(trials)} cells with {seeds} seeds; give "
+                f"at least {needed / (1 - RESERVE) * 1.2 + 10:.0f}s, fewer --seeds, or a smaller "
+                "model",
             )
         ]
     )

@@ -5,13 +5,16 @@ A run that was under way goes on from its newest checkpoint; one that is done is
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 
 from hornbook.errors import TrainingStopped
+from hornbook.experiments.curves import curve_of
+from hornbook.experiments.outcomes import Measurement
 from hornbook.experiments.preparation import Preparation, Prepared, validation_windows
-from hornbook.experiments.record import Measurement, StudyRecord, run_path
+from hornbook.experiments.record import StudyRecord, run_path
 from hornbook.listener import Listener, Progress
 from hornbook.runs.assembly import make_batches
 from hornbook.runs.config import RunConfig
@@ -29,6 +32,7 @@ from hornbook.training.session import (
     run_session,
     write_settings,
 )
+from hornbook.training.warm_start import begin_from_origin
 
 WARMUP_SHARE = 10
 """The warm-up takes at most one step in so many."""
@@ -49,22 +53,32 @@ class CellProgress(Listener):
         self._progress.advance(1)
 
 
-def cell_config(record: StudyRecord, cell: str, seed: int) -> RunConfig:
-    """The settings of the run of one cell with one seed."""
-    plan, shared = record.plan[cell], record.settings.training
+def cell_config(record: StudyRecord, cell: str, seed: int, *, threads: int = 0) -> RunConfig:
+    """The settings of the run of one cell with one seed.
+
+    Args:
+        record: the study.
+        cell: its name.
+        seed: the run's.
+        threads: its share of the cores, where several cells are trained at once; 0 means all.
+    """
+    plan, own = record.plan[cell], record.study.cell(cell)
+    config = record.study.cell_config(record.settings, cell)
+    shared = config.training
     warmup = min(shared.schedule.warmup_steps, plan.steps // WARMUP_SHARE)
-    return resolve(
-        base=record.study.cell_config(record.settings, cell),
-        overrides={
-            "seed": seed,
-            "training": {
-                "steps": plan.steps,
-                "batch_size": plan.batch_size,
-                "micro_batch_size": _micro(shared.micro_batch_size, plan.batch_size),
-                "schedule": {"warmup_steps": warmup},
-            },
-        },
-    )
+    training: dict[str, object] = {
+        "steps": plan.steps,
+        "batch_size": plan.batch_size,
+        "micro_batch_size": _micro(shared.micro_batch_size, plan.batch_size),
+        "schedule": {"warmup_steps": warmup},
+    }
+    if record.study.curve_points:
+        training["evaluate_every"] = max(1, plan.steps // record.study.curve_points)
+    if own.begins_from:
+        training["init_from"] = record.origin
+    if threads and not shared.threads:
+        training["threads"] = threads
+    return resolve(base=config, overrides={"seed": seed, "training": training})
 
 
 def run_cell(
@@ -74,6 +88,8 @@ def run_cell(
     seed: int,
     preparation: Preparation,
     progress: Progress,
+    *,
+    threads: int = 0,
 ) -> Measurement:
     """Train the cell with the seed, or what is left of it, and measure it.
 
@@ -85,12 +101,12 @@ def run_cell(
         TrainingStopped: when the disk cannot be written.
         CorpusError, DataError, RunError: when its text or its folder are not as they were.
     """
-    config = cell_config(record, cell, seed)
+    config = cell_config(record, cell, seed, threads=threads)
     prepared = preparation.of(config)
     run_folder = RunFolder(run_path(folder, cell, seed))
     failed = ""
     try:
-        _train(run_folder, prepared, CellProgress(progress))
+        train_prepared(run_folder, prepared, CellProgress(progress))
     except TrainingStopped as stop:
         if isinstance(stop.__cause__, OSError):
             raise
@@ -98,7 +114,8 @@ def run_cell(
     return _measured(Run(run_folder, "latest"), record, cell, prepared, failed)
 
 
-def _train(folder: RunFolder, prepared: Prepared, listener: Listener) -> None:
+def train_prepared(folder: RunFolder, prepared: Prepared, listener: Listener) -> None:
+    """Train the run at ``folder`` on a text that is read already, or go on with it."""
     if folder.is_run():
         resume(folder.path, listener=listener)
         return
@@ -107,6 +124,7 @@ def _train(folder: RunFolder, prepared: Prepared, listener: Listener) -> None:
         write_settings(begun, config, Manifest(created=now()))
     with run_lock(folder.path):
         record_data(folder, config, prepared.split, prepared.tokenizer)
+        begin_from_origin(folder, config, prepared.tokenizer, listener)
         equipment = choose_equipment(config)
         run_session(make_loop(folder, config, prepared.store, equipment, listener))
 
@@ -128,23 +146,30 @@ def _measured(
         "training_seconds": round(state.seconds, 3) if state else 0.0,
         "parameters": run.checkpoint.parameter_count() if state else 0,
         "failed": failed,
+        "curve": curve_of(run),
     }
     if failed:
         return Measurement(**facts)
     model = run.to(choose_device(config.training.device)).model
     byte_lengths = torch.tensor(run.tokenizer.byte_lengths())
-    lines, running = (
-        evaluate(model, windows, byte_lengths)
-        for windows in validation_windows(
-            config, prepared, sample=record.evaluated_tokens, seed=record.settings.seed
-        )
-    )
+    found = {
+        name: evaluate(model, windows, byte_lengths)
+        for name, windows in validation_windows(
+            config,
+            prepared,
+            sample=record.evaluated_tokens,
+            seed=record.settings.seed,
+            measures=[measure.name for measure in record.measures],
+        ).items()
+    }
+    running, lines = found["running_text"], found.get("lines")
     return Measurement(
         **facts,
-        lines=lines.bits_per_byte,
+        lines=lines.bits_per_byte if lines else None,
         running_text=running.bits_per_byte,
-        lines_tokens=lines.tokens,
+        lines_tokens=lines.tokens if lines else 0,
         running_text_tokens=running.tokens,
+        guessing=math.log2(run.tokenizer.vocab_size) * running.tokens / max(1, running.bytes),
     )
 
 

@@ -13,39 +13,33 @@ from __future__ import annotations
 import re
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hornbook.durable import remove_unfinished
-from hornbook.errors import ConfigError, DataError, HornbookError, Problem, RunError
-from hornbook.experiments.budget import (
-    FEWEST_EVALUATED,
-    Trial,
-    parse_duration,
-    plan_cell,
-    tokens_in,
-)
-from hornbook.experiments.cells import run_cell
+from hornbook.errors import ConfigError, Problem, RunError
+from hornbook.experiments.budget import parse_duration
+from hornbook.experiments.cell_work import CellWork
 from hornbook.experiments.comparison import Comparison
+from hornbook.experiments.decoding import plan_decoding, settings_of_run, train_subject
 from hornbook.experiments.outcome_files import write_outcome
+from hornbook.experiments.outcomes import Outcome, read_outcome_of, write_outcome_of
+from hornbook.experiments.planning import plan_study
 from hornbook.experiments.preparation import Preparation
-from hornbook.experiments.record import (
-    StudyRecord,
-    is_study,
-    read_measurement,
-    refuse_differences,
-    write_measurement,
-)
-from hornbook.experiments.study import Study, find_study
-from hornbook.experiments.trial import seconds_per_evaluated, try_cell
-from hornbook.listener import SILENT, Listener
+from hornbook.experiments.record import StudyRecord, is_study, refuse_differences
+from hornbook.experiments.study import Study
+from hornbook.experiments.study_file import find_study
+from hornbook.experiments.workers import WorkersStopped, work_in_processes
+from hornbook.listener import SILENT, Listener, Progress
 from hornbook.runs.config import RunConfig
 from hornbook.runs.lock import run_lock
 from hornbook.runs.resolution import Overrides, resolve
+from hornbook.runs.run import open_run
 from hornbook.training import Interrupted, choose_device
+from hornbook.training.threads import physical_cores
 
 DEFAULT_BUDGET = "10m"
-DEFAULT_EVALUATED = 8192
-"""Targets of each measure where a study has no budget."""
 
 
 class StudyInterrupted(RunError):  # noqa: N818 - it says what happened
@@ -72,6 +66,8 @@ def compare(
     out: Path | str | None = None,
     config: Path | str | None = None,
     overrides: Overrides = (),
+    origin: Path | str | None = None,
+    jobs: int = 1,
     listener: Listener = SILENT,
 ) -> Comparison:
     """Train every cell of a study with every seed, measure all the same way, and compare.
@@ -86,6 +82,10 @@ def compare(
             study, that study goes on.
         config: a TOML file of settings laid over the study's own.
         overrides: ``key=value`` words, or a mapping, laid over the file.
+        origin: a run, RUN or RUN@STEP, that cells begin from or, in a study of decoding, sample
+            from.
+        jobs: how many cells are trained at once, each in a process of its own with its share of
+            the cores. A script needs ``if __name__ == "__main__":`` around the call then.
         listener: who watches.
 
     Raises:
@@ -96,160 +96,174 @@ def compare(
     """
     began = time.monotonic()
     found = find_study(study) if isinstance(study, str) else study
-    _refuse_numbers(seeds, budget, tokens)
-    settings = found.base(file=Path(config) if config else None, overrides=overrides)
+    _refuse_numbers(seeds, budget, tokens, jobs)
+    address = _fixed(origin, found)
+    file = Path(config) if config else None
+    if found.kind == "decoding" and address:
+        settings = settings_of_run(found, address, file, overrides)
+    else:
+        settings = found.base(file=file, overrides=overrides)
     if corpus:
         settings = resolve(base=settings, overrides={"corpus.files": tuple(map(str, corpus))})
     choose_device(settings.training.device)
     preparation = Preparation(listener)
     settings = _with_corpus(settings, preparation)
     wish = {"study": found, "settings": settings, "seeds": seeds, "budget": budget}
-    folder = Path(out) if out is not None else _usual_folder(found, settings, wish, tokens)
+    wish |= {"tokens": tokens, "origin": address}
+    folder = Path(out) if out is not None else _usual_folder(found, settings, wish)
     if is_study(folder):
         record = StudyRecord.read(folder)
-        refuse_differences(folder, record, **wish, tokens=tokens)
+        refuse_differences(folder, record, **wish)
         if seeds > record.seeds:
             record = record.model_copy(update={"seeds": seeds})
     else:
         _refuse_foreign(folder)
-        budget = None if tokens is not None else budget or DEFAULT_BUDGET
-        record = plan_study(
-            found,
-            settings,
-            seeds=seeds,
-            budget=budget,
-            tokens=tokens,
-            began=began,
-            preparation=preparation,
-            listener=listener,
-        )
+        wish["budget"] = None if tokens is not None else budget or DEFAULT_BUDGET
+        shared = {"began": began, "preparation": preparation, "listener": listener}
+        if found.kind == "decoding":
+            record = plan_decoding(**wish, **shared)
+        else:
+            record = plan_study(**wish, **shared, jobs=jobs, threads=_share(jobs))
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         record.write(folder)
-        return _conduct(folder, record, preparation, listener)
+        return _conduct(folder, record, preparation, jobs, listener)
 
 
-def resume_study(folder: Path | str, *, listener: Listener = SILENT) -> Comparison:
+def resume_study(folder: Path | str, *, jobs: int = 1, listener: Listener = SILENT) -> Comparison:
     """Go on with a study where it stopped; one that is finished is only compared again.
 
     Raises:
         RunError: when ``folder`` holds no study, or its text has changed.
         StudyInterrupted: when a signal stopped it again.
     """
+    _refuse_numbers(1, None, None, jobs)
     place = Path(folder)
     record = StudyRecord.read(place)
     with run_lock(place):
-        return _conduct(place, record, Preparation(listener), listener)
-
-
-def plan_study(
-    study: Study,
-    settings: RunConfig,
-    *,
-    seeds: int,
-    budget: str | None,
-    tokens: int | None,
-    began: float,
-    preparation: Preparation,
-    listener: Listener = SILENT,
-) -> StudyRecord:
-    """Try every cell for a few steps and settle how long all of them are trained.
-
-    Args:
-        study: what is compared.
-        settings: what its cells share.
-        seeds: runs of each cell.
-        budget: the time for all of it, or ``None``.
-        tokens: targets for each cell, where there is no budget.
-        began: when the study's time began, by ``time.monotonic``.
-        preparation: makes the texts.
-        listener: who watches.
-
-    Raises:
-        ConfigError, DataError: when fewer than two cells can be trained; the reasons are named.
-    """
-    trials: dict[str, Trial] = {}
-    left_out: dict[str, HornbookError] = {}
-    evaluating = 0.0
-    with listener.progress("trying", total=len(study.cells), unit="cells") as progress:
-        for cell in study.cells:
-            try:
-                config = study.cell_config(settings, cell.name)
-                prepared = preparation.of(config)
-                trials[cell.name] = try_cell(prepared.config, prepared)
-                evaluating = evaluating or seconds_per_evaluated(prepared.config, prepared)
-            except (ConfigError, DataError) as error:
-                left_out[cell.name] = error
-            progress.advance(1)
-    if len(trials) < 2:
-        raise _too_few(study, left_out)
-    evaluated = DEFAULT_EVALUATED
-    if budget is not None:
-        left = parse_duration(budget) - (time.monotonic() - began)
-        tokens, evaluated = tokens_in(left, list(trials.values()), seeds, evaluating)
-        if evaluated < FEWEST_EVALUATED:
-            listener.notice(
-                f"--budget {budget} is short here: {tokens:,} tokens for each run, and "
-                f"{evaluated:,} of each measure; only large differences can show"
-            )
-    assert tokens is not None, "a study has a budget or a number of tokens"
-    split = preparation.of(settings).split
-    return StudyRecord(
-        study=study,
-        settings=settings,
-        seeds=seeds,
-        budget=budget or "",
-        tokens=tokens,
-        evaluated_tokens=evaluated,
-        corpus_fingerprint=split.facts.corpus_fingerprint,
-        same_initial_weights=len({trial.initial_weights for trial in trials.values()}) == 1,
-        plan={name: plan_cell(tokens, trial) for name, trial in trials.items()},
-        left_out={name: " ".join(str(error).split()) for name, error in left_out.items()},
-    )
+        return _conduct(place, record, Preparation(listener), jobs, listener)
 
 
 def _conduct(
-    folder: Path, record: StudyRecord, preparation: Preparation, listener: Listener
+    folder: Path, record: StudyRecord, preparation: Preparation, jobs: int, listener: Listener
 ) -> Comparison:
     """Run what is not finished, and write what all of it comes to."""
     for place in (folder, folder / "cells", folder / "measurements"):
         remove_unfinished(place)
-    try:
+    with _told_as_interrupted(folder):
         _check_text(folder, record, preparation)
         _announce(record, listener)
-        todo = [(cell, seed) for seed in record.seed_numbers for cell in record.cells]
-        for number, (cell, seed) in enumerate(todo, start=1):
-            if read_measurement(folder, cell, seed) is not None:
-                continue
-            title = f"{number} of {len(todo)}, {cell}, seed {seed}"
-            with listener.progress(title, total=record.plan[cell].steps, unit="steps") as progress:
-                found = run_cell(folder, record, cell, seed, preparation, progress)
-            write_measurement(folder, found)
-            listener.notice(f"{title}: {_in_words(found.lines, found.running_text)}")
+        if record.study.kind == "decoding":
+            train_subject(folder, record, preparation, listener)
+        todo = _unfinished(folder, record, _share(jobs))
+        if jobs == 1 or len(todo) < 2:
+            for work in todo:
+                with _shown(record, work, listener) as progress:
+                    found = work.done(record, preparation, progress)
+                _keep(record, work, found, listener)
+        else:
+            work_in_processes(
+                record,
+                todo,
+                min(jobs, len(todo)),
+                began=lambda work: _shown(record, work, listener),
+                ended=lambda work, found: _keep(record, work, found, listener),
+            )
         comparison = Comparison.read(folder, record)
         write_outcome(comparison)
         return comparison
+
+
+@contextmanager
+def _told_as_interrupted(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except Interrupted as stop:
         raise StudyInterrupted(folder, stop.outcome.signal or signal.SIGINT) from stop
+    except WorkersStopped as stop:
+        raise StudyInterrupted(folder, stop.signal) from stop
     except KeyboardInterrupt as stop:
         raise StudyInterrupted(folder, signal.SIGINT) from stop
+
+
+def _unfinished(folder: Path, record: StudyRecord, threads: int) -> list[CellWork]:
+    """Every cell and seed without an outcome, or with a crash for one, seed by seed."""
+    todo = []
+    for seed in record.seed_numbers:
+        for cell in record.cells:
+            found = read_outcome_of(folder, record.study.kind, cell, seed)
+            if found is None or found.crashed:
+                todo.append(CellWork(folder, cell, seed, threads))
+    return todo
+
+
+def _shown(record: StudyRecord, work: CellWork, listener: Listener) -> Progress:
+    if record.study.kind == "decoding":
+        total, unit = record.study.cell_config(record.settings, work.cell).sampling.samples, "texts"
+    else:
+        total, unit = record.plan[work.cell].steps, "steps"
+    return listener.progress(_title(record, work), total=total, unit=unit)
+
+
+def _keep(record: StudyRecord, work: CellWork, found: Outcome, listener: Listener) -> None:
+    write_outcome_of(work.folder, found)
+    listener.notice(f"{_title(record, work)}: {_in_words(record, found)}")
+
+
+def _title(record: StudyRecord, work: CellWork) -> str:
+    place = (work.seed - record.settings.seed) * len(record.cells) + record.cells.index(work.cell)
+    count = len(record.cells) * record.seeds
+    return f"{place + 1} of {count}, {work.cell}, seed {work.seed}"
+
+
+def _share(jobs: int) -> int:
+    """The cores of each of several processes; 0, which is all, for one."""
+    return max(1, physical_cores() // jobs) if jobs > 1 else 0
 
 
 def _announce(record: StudyRecord, listener: Listener) -> None:
     for name, reason in record.left_out.items():
         listener.notice(f"{name} is left out: {reason}")
+    count = f"{len(record.plan)} cells, seeds: {record.seeds}"
+    if record.study.kind == "decoding":
+        listener.notice(f"{count}, all sampled from {record.origin or 'one run'}")
+        return
     steps = sorted(plan.steps for plan in record.plan.values())
     span = f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}"
     listener.notice(
-        f"{len(record.plan)} cells, seeds: {record.seeds}, {record.tokens:,} tokens each "
-        f"({span} steps); {record.evaluated_tokens:,} tokens evaluated by each measure"
+        f"{count}, {record.tokens:,} tokens each ({span} steps); {record.evaluated_tokens:,} "
+        "tokens evaluated by each measure"
     )
 
 
-def _in_words(lines: float | None, running: float | None) -> str:
-    if lines is None or running is None:
+def _in_words(record: StudyRecord, found: Outcome) -> str:
+    if found.crashed:
+        return f"crashed: {found.failed}"
+    if found.failed:
         return "stopped early"
-    return f"{lines:.3f} and {running:.3f} bits per byte (lines by themselves, running text)"
+    parts = []
+    for measure in record.measures:
+        value = getattr(found, measure.name, None)
+        if value is not None:
+            parts.append(f"{measure.title} {measure.shown(value)}")
+    return ", ".join(parts)
+
+
+def _fixed(origin: Path | str | None, study: Study) -> str:
+    """The given run as a place and a step that stay what they are.
+
+    Raises:
+        ConfigError: when the study has no use for it.
+        RunError: when there is no such run or checkpoint.
+    """
+    if origin is None:
+        return ""
+    if study.kind != "decoding" and not study.needs_origin:
+        raise ConfigError(
+            [Problem("--from", f"is nothing that the study {study.name} begins from", str(origin))]
+        )
+    run = open_run(origin)
+    return f"{run.path.resolve()}@{run.checkpoint.step}"
 
 
 def _check_text(folder: Path, record: StudyRecord, preparation: Preparation) -> None:
@@ -267,8 +281,10 @@ def _with_corpus(settings: RunConfig, preparation: Preparation) -> RunConfig:
     return settings.model_copy(update={"corpus": preparation.of(settings).config.corpus})
 
 
-def _refuse_numbers(seeds: int, budget: str | None, tokens: int | None) -> None:
+def _refuse_numbers(seeds: int, budget: str | None, tokens: int | None, jobs: int) -> None:
     problems = []
+    if jobs < 1:
+        problems.append(Problem("--jobs", "should be at least 1", str(jobs)))
     if seeds < 1:
         problems.append(Problem("--seeds", "should be at least 1; 3 show the noise", str(seeds)))
     if budget is not None and tokens is not None:
@@ -288,27 +304,16 @@ def _refuse_foreign(folder: Path) -> None:
         raise RunError(f"{folder} exists and is no study; name another folder with --out.")
 
 
-def _usual_folder(study: Study, settings: RunConfig, wish: dict, tokens: int | None) -> Path:
+def _usual_folder(study: Study, settings: RunConfig, wish: dict) -> Path:
     """The first folder under ``studies/`` that is free, or holds this very study."""
     stem = Path(settings.corpus.files[0]).name.split(".")[0]
     name = re.sub(r"[^a-z0-9]+", "-", f"{study.name}-{stem}".lower()).strip("-") or "study"
     path, number = Path("studies") / name, 1
     while path.exists():
         try:
-            refuse_differences(path, StudyRecord.read(path), **wish, tokens=tokens)
+            refuse_differences(path, StudyRecord.read(path), **wish)
             return path
         except RunError:
             number += 1
             path = Path("studies") / f"{name}-{number}"
     return path
-
-
-def _too_few(study: Study, left_out: dict[str, HornbookError]) -> HornbookError:
-    """What to raise when there is nothing to compare."""
-    errors = list(left_out.values())
-    if len(errors) == len(study.cells) and len({str(error) for error in errors}) == 1:
-        return errors[0]
-    reasons = "\n".join(f"  {name}: {error}" for name, error in left_out.items())
-    return DataError(
-        f"Of the study {study.name} fewer than two cells can be trained on this text:\n{reasons}"
-    )

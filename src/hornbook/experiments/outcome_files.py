@@ -1,8 +1,10 @@
-"""What a study found, as files: a row for each run, a table to read, and a plot.
+"""What a study found, as files: a row for each run, a table to read, plots, and a page.
 
 results.csv, results.parquet    every run: what it was trained on and what it came to
-table.md                        means with intervals, the verdict, how to do it again
-plot.svg, plot.png
+curves.csv, curves.parquet      the validation loss on the way, where it was measured
+table.md                        means with intervals, the verdict
+plot.svg, plot.png              and curves.svg, curves.png
+report.html                     all of it on one page, without network
 """
 
 from __future__ import annotations
@@ -16,19 +18,13 @@ import pyarrow.parquet as parquet
 
 from hornbook.durable import write_durably
 from hornbook.errors import RunError
-from hornbook.experiments.comparison import MEASURES, Comparison
-from hornbook.experiments.record import Measurement
+from hornbook.experiments.comparison import Comparison
+from hornbook.experiments.outcomes import KINDS
+from hornbook.experiments.study_page import study_page
+from hornbook.experiments.tables import markdown
 
-HEADERS = (
-    "cell",
-    *(f"{name} [bits per byte]" for name in MEASURES.values()),
-    "steps",
-    "rows a step",
-    "real tokens",
-    "epochs",
-    "training [seconds]",
-)
-"""The columns of the table; intervals are 95 %, by Student's t over the seeds."""
+CURVE_COLUMNS = ("cell", "seed", "steps", "bits_per_byte")
+"""The columns of ``curves.csv``."""
 
 
 def write_outcome(comparison: Comparison) -> None:
@@ -37,15 +33,23 @@ def write_outcome(comparison: Comparison) -> None:
     Raises:
         RunError: when one cannot be written.
     """
-    from hornbook.experiments.plot import drawn  # here, because matplotlib takes its time
+    # here, because matplotlib takes its time
+    from hornbook.experiments.curve_plot import drawn_curves
+    from hornbook.experiments.plot import drawn
 
     files = {
-        "results.csv": _csv(comparison),
-        "results.parquet": _parquet(comparison),
+        **_tables("results", *_result_rows(comparison)),
         "table.md": markdown(comparison).encode("utf-8"),
         "plot.svg": drawn(comparison, "svg"),
         "plot.png": drawn(comparison, "png"),
     }
+    pictures = [files["plot.svg"]]
+    curves = curve_rows(comparison) if comparison.record.study.curve_points else []
+    if curves:
+        files |= _tables("curves", CURVE_COLUMNS, curves)
+        files |= {f"curves.{form}": drawn_curves(comparison, form) for form in ("svg", "png")}
+        pictures.append(files["curves.svg"])
+    files["report.html"] = study_page(comparison, pictures).encode("utf-8")
     for name, content in files.items():
         try:
             write_durably(comparison.folder / name, content)
@@ -55,102 +59,40 @@ def write_outcome(comparison: Comparison) -> None:
             ) from error
 
 
-def table_rows(comparison: Comparison) -> list[list[str]]:
-    """A row of words for each cell, under ``HEADERS``."""
-    rows = []
-    for cell in comparison.record.cells:
-        found = comparison.of(cell)
-        row = [cell]
-        for verdict in comparison.verdicts:
-            value = verdict.estimates.get(cell)
-            if value is None:
-                row.append("stopped early" if cell in comparison.failed else "-")
-            elif value.half_width is None:
-                row.append(f"{value.mean:.3f}")
-            else:
-                row.append(f"{value.mean:.3f} ± {value.half_width:.3f}")
-        row.append(_span([one.steps for one in found]))
-        row.append(f"{comparison.record.plan[cell].batch_size:,}")
-        row.append(_span([one.tokens for one in found]))
-        row.append(_mean([one.epochs for one in found], "{:.2f}"))
-        row.append(_mean([one.training_seconds for one in found], "{:.1f}"))
-        rows.append(row)
-    return rows
-
-
-def notes(comparison: Comparison) -> list[str]:
-    """What a reader must know beside the table, a sentence each."""
-    record = comparison.record
-    seeds = "1 seed" if record.seeds == 1 else f"{record.seeds} seeds"
-    said = [
-        f"Each cell was trained with {seeds} on about {record.tokens:,} real "
-        "tokens (targets that count).",
-        "For a seed, all cells began with the same weights."
-        if record.same_initial_weights
-        else "The cells began with different weights, since their sizes differ.",
-        f"Both measures predict each of up to {record.evaluated_tokens:,} validation tokens once, "
-        "with as much before it as the context holds; the tokens are the same for all.",
-        "Intervals beside a mean are 95 % over seeds. Seeds move all cells together, so the "
-        "verdict compares seed by seed and is corrected for the number of pairs.",
+def curve_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row for each measurement on the way."""
+    return [
+        dict(zip(CURVE_COLUMNS, (one.cell, one.seed, *point), strict=True))
+        for one in comparison.measurements
+        for point in one.curve
     ]
-    said += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
-    said += [f"{name} stopped early, {reason}" for name, reason in comparison.failed.items()]
-    return said
 
 
-def markdown(comparison: Comparison) -> str:
-    """The table, the verdicts and the notes as Markdown."""
-    record = comparison.record
-    lines = [f"# {record.study.question or record.study.name}", ""]
-    lines += ["| " + " | ".join(HEADERS) + " |", "|---|" + "---:|" * (len(HEADERS) - 1)]
-    lines += ["| " + " | ".join(row) + " |" for row in table_rows(comparison)]
-    lines += ["", *(f"- {verdict}" for verdict in comparison.verdicts), ""]
-    lines += [f"- {note}" for note in notes(comparison)]
-    lines += ["", "Differences from the best, seed by seed:", ""]
-    lines += ["| measure | cell | more bits per byte | p, corrected |", "|---|---|---:|---:|"]
-    for verdict in comparison.verdicts:
-        for name in verdict.estimates:
-            pair = verdict.difference(name, verdict.best or "")
-            if pair is not None:
-                p = next(d.p for k, d in verdict.pairs.items() if set(k) == {name, verdict.best})
-                lines.append(
-                    f"| {MEASURES[verdict.measure]} | {name} | {pair[0]:+.4f} ± {pair[1]:.4f} "
-                    f"| {p:.2g} |"
-                )
-    return "\n".join(lines) + "\n"
+def _result_rows(comparison: Comparison) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    kind = KINDS[comparison.record.study.kind]
+    columns = tuple(name for name in kind.model_fields if name != "curve")
+    rows = [one.model_dump(exclude={"curve"}) for one in comparison.outcomes]
+    if comparison.record.study.kind == "training":
+        columns = (*columns, "tokens_per_second", "diverged")
+        for row, one in zip(rows, comparison.measurements, strict=True):
+            row |= {"tokens_per_second": one.tokens_per_second, "diverged": one.diverged}
+    return columns, rows
 
 
-def _csv(comparison: Comparison) -> bytes:
+def _tables(stem: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, bytes]:
+    """The same rows as CSV and as Parquet."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(Measurement.model_fields), lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_rows(comparison))
-    return text.getvalue().encode("utf-8")
-
-
-def _parquet(comparison: Comparison) -> bytes:
-    kinds = {"str": pa.string(), "int": pa.int64()}
-    schema = pa.schema(
-        [
-            (name, kinds.get(getattr(field.annotation, "__name__", ""), pa.float64()))
-            for name, field in Measurement.model_fields.items()
-        ]
-    )
+    writer.writerows(rows)
     buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(_rows(comparison), schema=schema), buffer)
-    return buffer.getvalue()
+    schema = pa.schema([(name, _kind(name, rows)) for name in columns])
+    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+    return {f"{stem}.csv": text.getvalue().encode("utf-8"), f"{stem}.parquet": buffer.getvalue()}
 
 
-def _rows(comparison: Comparison) -> list[dict[str, Any]]:
-    return [one.model_dump() for one in comparison.measurements]
-
-
-def _span(numbers: list[int]) -> str:
-    if not numbers:
-        return "-"
-    low, high = min(numbers), max(numbers)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _mean(numbers: list[float], form: str) -> str:
-    return form.format(sum(numbers) / len(numbers)) if numbers else "-"
+def _kind(name: str, rows: list[dict[str, Any]]) -> pa.DataType:
+    """The type of a column: that of the values that there are; a number where there is none."""
+    kinds = {str: pa.string(), bool: pa.bool_(), int: pa.int64()}
+    found = {type(row[name]) for row in rows if row[name] is not None}
+    return kinds.get(found.pop(), pa.float64()) if len(found) == 1 else pa.float64()

@@ -6,6 +6,7 @@ text, so it does this once for each different pair of settings and hands it to a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hornbook.corpora import CorpusConfig, CorpusSplit
@@ -17,6 +18,7 @@ from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import make_store, make_tokenizer, opening_id, read_corpus
 from hornbook.runs.config import RunConfig
 from hornbook.tokenizers import Tokenizer
+from hornbook.training.warm_start import borrowed_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,10 @@ class Preparation:
                 "A study measures its cells on text that none was trained on, and "
                 "data.split=window trains on all of it. Use data.split=text."
             )
-        if config.training.batch_ramp.start or config.training.init_from:
+        if config.training.batch_ramp.start:
             raise RunError(
-                "A study trains every cell on equal numbers of tokens from drawn weights, so it "
-                "can have neither training.batch_ramp.start nor training.init_from."
+                "A study trains every cell with a batch of its own size, so it cannot have "
+                "training.batch_ramp.start."
             )
         # Only a random split depends on the seed.
         seed = config.seed if config.corpus.split == "random" else ""
@@ -79,9 +81,11 @@ class Preparation:
             self._corpora[corpus_key] = self._corpora[resolved_key] = found.corpus, split
         corpus, split = self._corpora[corpus_key]
         config = config.model_copy(update={"corpus": corpus})
-        text_key = f"{split.facts.split_fingerprint} {config.tokenizer.model_dump_json()}"
+        origin = config.training.init_from
+        text_key = f"{split.facts.split_fingerprint} {config.tokenizer.model_dump_json()} {origin}"
         if text_key not in self._texts:
-            tokenizer = make_tokenizer(config, split, listener=self._listener)
+            tokenizer = borrowed_tokenizer(config, self._listener)
+            tokenizer = tokenizer or make_tokenizer(config, split, listener=self._listener)
             self._texts[text_key] = (
                 tokenizer,
                 make_store(split, tokenizer, listener=self._listener),
@@ -91,28 +95,31 @@ class Preparation:
 
 
 def validation_windows(
-    config: RunConfig, prepared: Prepared, *, sample: int, seed: int
-) -> tuple[LinesAlone, RunningText]:
-    """Both measures of a cell: lines by themselves, and running text.
+    config: RunConfig, prepared: Prepared, *, sample: int, seed: int, measures: Sequence[str]
+) -> dict[str, LinesAlone | RunningText]:
+    """What a cell is measured on, by the name of the measure; running text is always among it.
 
     Args:
         config: the cell's settings.
         prepared: its text.
         sample: how many targets each measure uses; 0 means all.
         seed: picks them; the same for all cells of a study, and for all its seeds.
+        measures: the measures of the study; ``lines`` is made where it is one.
     """
     tokenizer, sequence = prepared.tokenizer, prepared.store.validation
     positions = Positions(
         config.data.positions, last_offset=config.position_count - config.context_length
     )
     drawn = {"sample": sample, "seed": stream_seed(seed, "evaluation"), "positions": positions}
-    return (
-        LinesAlone(
+    found: dict[str, LinesAlone | RunningText] = {
+        "running_text": RunningText(sequence, config.context_length, **drawn)
+    }
+    if "lines" in measures:
+        found["lines"] = LinesAlone(
             sequence,
             config.context_length,
             before=opening_id(config, tokenizer),
             pad=tokenizer.pad_id,
             **drawn,
-        ),
-        RunningText(sequence, config.context_length, **drawn),
-    )
+        )
+    return found

@@ -1,10 +1,10 @@
-"""What a study's folder says of itself: ``study.toml``, and a file for each cell and seed.
+"""What a study's folder says of itself: ``study.toml``.
 
     FOLDER/
       study.toml                    the study, its settings, what was asked and what was chosen
       cells/left_padded-seed-1/     an ordinary run: show it, sample from it, fork it
       measurements/left_padded-seed-1.json
-      results.csv, results.parquet, table.md, plot.svg, plot.png
+      results.csv, results.parquet, table.md, report.html, plot.svg, plot.png
 
 ``study.toml`` is complete: a study goes on from it alone. A cell whose measurement is there is
 finished and not run again.
@@ -12,7 +12,6 @@ finished and not run again.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import Field, ValidationError
 from hornbook.durable import write_durably
 from hornbook.errors import ConfigError, RunError
 from hornbook.experiments.budget import CellPlan
+from hornbook.experiments.measures import Measure, chosen_measures
 from hornbook.experiments.study import Study
 from hornbook.runs.config import RunConfig
 from hornbook.runs.resolution import check, differences
@@ -70,14 +70,28 @@ class StudyRecord(Settings):
     left_out: dict[str, str]
     """Cells that cannot be trained on this text, each with the reason."""
 
+    origin: str = ""
+    """The run that cells begin from or sample from, as FOLDER@STEP; empty where none was given."""
+
+    tensors_in_common: int = 0
+    """Tensors that all cells have, by name and shape."""
+
+    tensors_alike: int = 0
+    """Those of them that begin with the same numbers in all cells."""
+
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seeds themselves."""
         return tuple(range(self.settings.seed, self.settings.seed + self.seeds))
 
     @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is compared."""
+        return chosen_measures(self.study.kind, self.study.measures)
+
+    @property
     def cells(self) -> list[str]:
-        """The names of the cells that are trained, in the study's order."""
+        """The names of the cells that take part, in the study's order."""
         return [cell.name for cell in self.study.cells if cell.name in self.plan]
 
     def write(self, folder: Path) -> None:
@@ -110,52 +124,6 @@ class StudyRecord(Settings):
             raise RunError(f"{path} is damaged: {error}") from error
 
 
-class Measurement(Settings):
-    """What one cell with one seed came to."""
-
-    cell: str
-    """The cell's name."""
-
-    seed: int
-    """The run's seed."""
-
-    steps: int
-    """Optimizer steps done."""
-
-    batch_size: int
-    """Rows in a step."""
-
-    examples: int
-    """Rows trained on."""
-
-    tokens: int
-    """Targets trained on that count."""
-
-    epochs: float
-    """Rows trained on, over the rows that there are."""
-
-    training_seconds: float
-    """Time of the steps."""
-
-    parameters: int
-    """Numbers that are trained."""
-
-    lines: float | None = None
-    """Lines by themselves [bits per byte]; none where it failed."""
-
-    running_text: float | None = None
-    """Running text [bits per byte]; none where it failed."""
-
-    lines_tokens: int = 0
-    """Targets of lines by themselves that were evaluated."""
-
-    running_text_tokens: int = 0
-    """Targets of running text that were evaluated."""
-
-    failed: str = ""
-    """Why training stopped early; empty where it did not."""
-
-
 def is_study(folder: Path) -> bool:
     """Whether ``folder`` holds a study."""
     return (folder / _FILE).is_file()
@@ -164,27 +132,6 @@ def is_study(folder: Path) -> bool:
 def run_path(folder: Path, cell: str, seed: int) -> Path:
     """Where the run of a cell with a seed lies."""
     return folder / "cells" / f"{cell}-seed-{seed}"
-
-
-def write_measurement(folder: Path, found: Measurement) -> None:
-    """Keep what a cell came to; from then on it is finished."""
-    place = folder / "measurements"
-    place.mkdir(exist_ok=True)
-    text = json.dumps(found.model_dump(mode="json"), indent=2) + "\n"
-    write_durably(place / f"{found.cell}-seed-{found.seed}.json", text.encode("utf-8"))
-
-
-def read_measurement(folder: Path, cell: str, seed: int) -> Measurement | None:
-    """What a cell came to, or ``None`` if it is not finished; raises ``RunError`` if damaged."""
-    path = folder / "measurements" / f"{cell}-seed-{seed}.json"
-    try:
-        return Measurement.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValidationError as error:
-        raise RunError(f"{path} is damaged; delete it to measure this cell again.") from error
 
 
 def refuse_differences(
@@ -196,6 +143,7 @@ def refuse_differences(
     seeds: int,
     budget: str | None,
     tokens: int | None,
+    origin: str = "",
 ) -> None:
     """Raise ``RunError`` naming everything that was asked and differs from the study's.
 
@@ -212,6 +160,8 @@ def refuse_differences(
     if tokens is not None and (record.budget or tokens != record.tokens):
         asked = f"none (--budget {record.budget})" if record.budget else record.tokens
         found.append(("--tokens", asked, tokens))
+    if origin and origin != record.origin:
+        found.append(("--from", record.origin or "none", origin))
     if found:
         lines = [f"  {key}: the study has {old}, asked for {new}" for key, old, new in found]
         raise RunError(
@@ -230,8 +180,8 @@ def _study_differences(old: Study, new: Study) -> Iterator[tuple[str, Any, Any]]
     if old.name != new.name:
         yield "study", old.name, new.name
         return
-    before = {cell.name: cell.settings for cell in old.cells}
-    after = {cell.name: cell.settings for cell in new.cells}
+    before = {cell.name: _plain(cell.settings) for cell in old.cells}
+    after = {cell.name: _plain(cell.settings) for cell in new.cells}
     for name in {**before, **after}:
         if before.get(name) != after.get(name):
             yield f"cell {name}", before.get(name, "none"), after.get(name, "none")
@@ -241,4 +191,11 @@ def _without_none(value: Any) -> Any:
     """TOML has no null: a key that is not there means the same."""
     if isinstance(value, dict):
         return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    return value
+    return [_without_none(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    """What becomes of a value on its way through TOML: tuples are lists."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -14,22 +14,22 @@ the same:
     name = "four"
     settings.model.layers = 4
 
-Every cell is trained once for each seed, on the same number of tokens. How many steps and rows a
-cell gets is never part of a study: ``budget`` works it out.
+Instead of cells, or beside them, a file may have ``axes`` (``axes.py``). Every cell is trained once
+for each seed, on the same number of tokens. How many steps and rows a cell gets is never part of a
+study: ``budget`` works it out.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Iterator, Mapping
-from importlib import resources
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hornbook.errors import ConfigError, Problem
+from hornbook.experiments.axes import Axis
 from hornbook.runs.config import RunConfig
 from hornbook.runs.resolution import Overrides, resolve
 from hornbook.settings import Settings
@@ -49,6 +49,10 @@ QUIET = {
 samples of them. The warm-up takes at most a tenth of a cell's steps."""
 
 
+REAL_TEXT = "real-text"
+"""The cell of a decoding study whose texts are not sampled but taken from the validation side."""
+
+
 class Cell(Settings):
     """One of the things that a study compares."""
 
@@ -58,12 +62,27 @@ class Cell(Settings):
     settings: dict[str, Any] = Field(default_factory=dict)
     """What it changes, in groups as in ``run.toml``."""
 
+    begins_from: Literal["", "origin"] = ""
+    """Where its weights come from: drawn, or the run that is given with the study (origin)."""
+
+    axes: tuple[Axis, ...] = ()
+    """Axes of this cell alone, instead of the study's; none are left when a file was read."""
+
+    line: str = ""
+    """What it has in common with the other points of a curve; its name where there is no axis."""
+
+    at: dict[str, Any] = Field(default_factory=dict)
+    """Its place on each axis: keys and values."""
+
 
 class Study(Settings):
     """What is compared with what, and under which settings."""
 
     name: str
     """The name of a study that comes with hornbook, or of its file."""
+
+    kind: Literal["training", "decoding"] = "training"
+    """What a cell is: a run of its own (training), or a way to sample from one run (decoding)."""
 
     question: str = ""
     """What the study answers."""
@@ -73,6 +92,15 @@ class Study(Settings):
 
     settings: dict[str, Any] = Field(default_factory=dict)
     """What all cells share, in groups as in ``run.toml``."""
+
+    axes: tuple[Axis, ...] = ()
+    """The axes that all cells share, with their titles."""
+
+    measures: tuple[str, ...] = ()
+    """What is compared, in the order of the table; empty means the usual measures of its kind."""
+
+    curve_points: int = Field(default=0, ge=0, le=100)
+    """How often the validation loss is also measured on the way, for a plot of it."""
 
     cells: tuple[Cell, ...] = Field(min_length=2)
     """What is compared."""
@@ -87,23 +115,54 @@ class Study(Settings):
         """The cell with this name, which exists."""
         return next(cell for cell in self.cells if cell.name == name)
 
+    @property
+    def needs_origin(self) -> bool:
+        """Whether a cell begins from a run that is given with the study."""
+        return any(cell.begins_from == "origin" for cell in self.cells)
+
     def varied_keys(self) -> set[str]:
         """The dotted keys that a cell sets."""
-        return {key for cell in self.cells for key in _dotted(cell.settings)}
+        return {key for cell in self.cells for key in dotted(cell.settings)}
 
     def base(self, *, file: Path | None = None, overrides: Overrides = ()) -> RunConfig:
         """The settings that all cells share, with a file and a person's words laid over them.
 
         Raises:
-            ConfigError: with every problem found; a key that the cells vary is one.
+            ConfigError: with every problem found, those of every cell among them; a key that the
+                cells vary is one.
         """
         shared = resolve(base=resolve(overrides=QUIET), overrides=self.settings)
+        return self.laid_over(shared, file=file, overrides=overrides)
+
+    def laid_over(
+        self, shared: RunConfig, *, file: Path | None = None, overrides: Overrides = ()
+    ) -> RunConfig:
+        """``shared`` with a file and a person's words laid over it, once every cell is checked."""
         self._refuse(_keys(overrides))
-        return resolve(base=shared, file=file, overrides=overrides)
+        settings = resolve(base=shared, file=file, overrides=overrides)
+        self._check_cells(settings)
+        return settings
 
     def cell_config(self, base: RunConfig, name: str) -> RunConfig:
         """The settings of one cell; raises ``ConfigError`` where they do not fit together."""
         return resolve(base=base, overrides=self.cell(name).settings)
+
+    def _check_cells(self, settings: RunConfig) -> None:
+        """Refuse what is wrong with the settings of any cell, each problem once."""
+        found: dict[Problem, list[str]] = {}
+        for cell in self.cells:
+            try:
+                self.cell_config(settings, cell.name)
+            except ConfigError as error:
+                for problem in error.problems:
+                    found.setdefault(problem, []).append(cell.name)
+        if found:
+            raise ConfigError(
+                [
+                    replace(problem, message=f"{problem.message.rstrip('.')} ({_listed(cells)}).")
+                    for problem, cells in found.items()
+                ]
+            )
 
     def _refuse(self, keys: set[str]) -> None:
         problems = [
@@ -118,80 +177,33 @@ class Study(Settings):
             raise ConfigError(problems)
 
 
-def built_in_names() -> list[str]:
-    """The studies that come with hornbook, sorted."""
-    folder = resources.files("hornbook.experiments") / "studies"
-    return sorted(
-        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
-    )
+def _listed(cells: Sequence[str]) -> str:
+    """Whose problem it is, in a few words.
 
-
-def find_study(name: str) -> Study:
-    """The study of that name, or the one in the TOML file at that path.
-
-    Raises:
-        ConfigError: when there is none, or the file is no study; every problem is named.
+    >>> _listed(["two"]), _listed(["a", "b", "c", "d"])
+    ('in the cell two', 'in the cells a, b and 2 more')
     """
-    names = built_in_names()
-    if name in names:
-        text = (resources.files("hornbook.experiments") / "studies" / f"{name}.toml").read_text(
-            "utf-8"
-        )
-        return parse_study(name, text, name)
-    path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
-        try:
-            return parse_study(path.stem, path.read_text("utf-8-sig"), name)
-        except OSError as error:
-            message = f"cannot be read: {error.strerror or error}"
-        except UnicodeDecodeError as error:
-            message = f"is not UTF-8 text: byte {error.start}"
-        raise ConfigError([Problem("study", message, name)])
-    near = difflib.get_close_matches(name, names, n=1)
-    message = f"there is no such study; there are {', '.join(names)}, or name a TOML file."
-    raise ConfigError([Problem("study", message, name, near[0] if near else None)])
-
-
-def parse_study(name: str, text: str, place: str) -> Study:
-    """A study from its TOML text.
-
-    Args:
-        name: what it is called.
-        text: the content of its file.
-        place: what to call the file in messages.
-
-    Raises:
-        ConfigError: with every problem found.
-    """
-    try:
-        study = Study.model_validate({"name": name, **tomllib.loads(text)})
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([Problem("study", f"is not valid TOML: {error}", place)]) from error
-    except ValidationError as error:
-        problems = [
-            Problem(".".join(map(str, details["loc"])), f"{details['msg']} ({place})")
-            for details in error.errors(include_url=False, include_context=False)
-        ]
-        raise ConfigError(problems) from error
-    if problems := list(study.conflicts()):
-        raise ConfigError(problems)
-    return study
+    if len(cells) == 1:
+        return f"in the cell {cells[0]}"
+    if len(cells) <= 3:
+        return f"in the cells {', '.join(cells[:-1])} and {cells[-1]}"
+    return f"in the cells {cells[0]}, {cells[1]} and {len(cells) - 2} more"
 
 
 def _keys(overrides: Overrides) -> set[str]:
     if isinstance(overrides, Mapping):
-        return set(_dotted(overrides))
+        return set(dotted(overrides))
     return {word.partition("=")[0].strip() for word in overrides}
 
 
-def _dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The keys of nested groups as words with dots.
 
-    >>> list(_dotted({"seed": 1, "model": {"layers": 2}}))
+    >>> list(dotted({"seed": 1, "model": {"layers": 2}}))
     ['seed', 'model.layers']
     """
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
+            yield from dotted(value, f"{prefix}{key}.")
         else:
             yield prefix + key

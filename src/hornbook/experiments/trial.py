@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import statistics
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -47,7 +48,7 @@ def try_cell(config: RunConfig, prepared: Prepared) -> Trial:
     mean = targets_per_row(batches)
     rows = rows_for(config.training.batch_size * config.context_length, mean)
     model = make_trainable(config, prepared.tokenizer)
-    weights = weights_checksum(model)
+    weights = tensor_checksums(model)
     equipment = choose_equipment(config)
     device = equipment.device
     model.to(device).train()
@@ -81,12 +82,17 @@ def targets_per_row(batches: Batches) -> float:
     return found / count
 
 
-def seconds_per_evaluated(config: RunConfig, prepared: Prepared) -> float:
-    """Time to evaluate one target by both measures, with the cell's model as it begins."""
+def seconds_per_evaluated(
+    config: RunConfig, prepared: Prepared, measures: Sequence[str] = ()
+) -> float:
+    """Time to evaluate one target by these measures, with the cell's model as it begins."""
     model = make_model(config, prepared.tokenizer).to(choose_device(config.training.device))
     byte_lengths = torch.tensor(prepared.tokenizer.byte_lengths())
     seconds = 0.0
-    for measure in validation_windows(config, prepared, sample=_TRIED_TARGETS, seed=config.seed):
+    windows = validation_windows(
+        config, prepared, sample=_TRIED_TARGETS, seed=config.seed, measures=measures
+    )
+    for measure in windows.values():
         seconds += min(_timed(model, measure, byte_lengths) for _ in range(2))
     return seconds
 
@@ -98,10 +104,25 @@ def _timed(model: LanguageModel, measure: ValidationWindows, byte_lengths: torch
     return (time.perf_counter() - began) / found.tokens
 
 
-def weights_checksum(model: LanguageModel) -> str:
-    """SHA-256 over every trained number, with its name and shape."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def tensor_checksums(model: LanguageModel) -> dict[str, str]:
+    """The SHA-256 of every tensor, by its name and shape."""
+    return {
+        f"{name} {tuple(tensor.shape)}": hashlib.sha256(
+            tensor.detach().cpu().contiguous().numpy().tobytes()
+        ).hexdigest()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def tensors_alike(trials: Sequence[Trial]) -> tuple[int, int]:
+    """How many tensors all cells have, and how many of those begin with the same numbers in all.
+
+    >>> one = Trial(1, 1.0, 0.1, {"head (4, 2)": "a1", "gain (2,)": "b2"})
+    >>> two = Trial(1, 1.0, 0.1, {"head (4, 2)": "a1", "gain (2,)": "c3", "more (2, 2)": "d4"})
+    >>> tensors_alike([one, two])
+    (2, 1)
+    """
+    first, *others = [trial.initial_weights for trial in trials]
+    common = [name for name in first if all(name in weights for weights in others)]
+    alike = [name for name in common if all(weights[name] == first[name] for weights in others)]
+    return len(common), len(alike)

@@ -1,6 +1,7 @@
 """The transformer's weights before the first step.
 
-    embeddings, matrices, head     normal, deviation 0.02 (Radford et al., 2019: GPT-2)
+    embeddings, matrices, head     normal, deviation 0.02 (Radford et al., 2019: GPT-2); embeddings
+                                   with ``embedding_deviation`` where it is given
     what writes into the residual  a layer's last matrices: normal, deviation 0.02 / √(2 × layers),
                                    so that the sum over all layers begins with the same size at any
                                    depth (the same, section 2.3); zero under ``zero_init``
@@ -15,8 +16,9 @@ Where norms stand after each sum, the residual has size 1 there, and matrices so
 nothing to it that could be seen. They then begin as the first transformer's (Vaswani et al., 2017),
 with deviation 1 / √inputs, and embeddings with 0.5 / √d_model, which is 0.02 for GPT-2's width.
 
-A switch that adds weights draws nothing for them. So two models that differ in such a switch
-begin with the same weights everywhere else, and compute the same before the first step.
+Every tensor is drawn from a stream of its own, named as the tensor is (``generator_of``). So two
+models that differ in a switch begin with the same weights in all tensors that both have; and a
+switch that adds a table or a shift, which begin at zero, changes nothing before the first step.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import torch
 from torch import nn
 
 from hornbook.models.transformer_config import TransformerConfig
+from hornbook.randomness import stream_seed
 
 WEIGHT_DEVIATION = 0.02
 
@@ -39,10 +42,23 @@ BEGINS_AT_ZERO = ("bias", "_shift.weight", "bigram_embedding.weight")
 TABLES_AT_ZERO = ("run_embeddings.", "value_embeddings.")
 
 
+def generator_of(generator: torch.Generator, name: str) -> torch.Generator:
+    """The generator for one tensor: a pure function of the seed of ``generator`` and the name.
+
+    >>> seeded = torch.Generator().manual_seed(1)
+    >>> first = torch.rand(1, generator=generator_of(seeded, "head.weight"))
+    >>> _ = torch.rand(5, generator=generator_of(seeded, "other.weight"))
+    >>> torch.equal(first, torch.rand(1, generator=generator_of(seeded, "head.weight")))
+    True
+    """
+    seed = stream_seed(generator.initial_seed(), name)
+    return torch.Generator(generator.device).manual_seed(seed)
+
+
 def initialise_transformer(
     model: nn.Module, config: TransformerConfig, generator: torch.Generator
 ) -> None:
-    """Draw the weights of ``model`` from ``generator``, in the order of their names."""
+    """Draw the weights of ``model``, each tensor from its stream under ``generator``."""
     for name, parameter in model.named_parameters():
         if name.endswith("input_skip.weight"):
             with torch.no_grad():
@@ -54,13 +70,14 @@ def initialise_transformer(
         elif parameter.ndim < 2:
             nn.init.ones_(parameter)
         else:
-            # Drawn even where it is zero, so that all that follows is as without.
             deviation = _deviation(name, parameter.shape[1], config)
-            nn.init.normal_(parameter, std=deviation, generator=generator)
+            nn.init.normal_(parameter, std=deviation, generator=generator_of(generator, name))
 
 
 def embedding_deviation(config: TransformerConfig) -> float:
     """How large the numbers of an embedding are at first."""
+    if config.embedding_deviation:
+        return config.embedding_deviation
     return 0.5 * config.d_model**-0.5 if config.norm_position == "after" else WEIGHT_DEVIATION
 
 

@@ -30,6 +30,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hornbook.models.base import CarriedState, LanguageModel, State
+from hornbook.models.initialisation import generator_of
 from hornbook.settings import Settings
 
 
@@ -175,23 +176,24 @@ class Recurrent(LanguageModel):
         pass from the start (Jozefowicz et al., 2015, "An Empirical Exploration of Recurrent
         Network Architectures"). Embedding and head are normal with variance 1 / d_model, as
         suits a head; tokens come in multiplied by the root of d_model (Vaswani et al., 2017,
-        section 3.4).
+        section 3.4). Each tensor has a stream of its own, as in ``initialisation``.
         """
         deviation = self.config.d_model**-0.5
         for name, parameter in self.named_parameters():
+            drawn = generator_of(generator, name)
             if "weight_hh" in name:
                 for gate in parameter.split(self.config.d_model):
-                    nn.init.orthogonal_(gate, generator=generator)
+                    nn.init.orthogonal_(gate, generator=drawn)
             elif "weight_ih" in name:
                 for gate in parameter.split(self.config.d_model):
-                    nn.init.xavier_uniform_(gate, generator=generator)
+                    nn.init.xavier_uniform_(gate, generator=drawn)
             elif "bias" in name:
                 nn.init.zeros_(parameter)
                 if self.config.kind == "lstm" and "bias_ih" in name:
                     # PyTorch's order of gates is i, f, g, o, and each has two biases: one is 1.
                     nn.init.ones_(parameter.split(self.config.d_model)[1])
             else:
-                nn.init.normal_(parameter, std=deviation, generator=generator)
+                nn.init.normal_(parameter, std=deviation, generator=drawn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,11 @@ class TransformerConfig(Settings):
     embedding_norm: bool = False
     """Whether embeddings go through a norm before the first layer."""
 
+    embedding_deviation: float = Field(default=0.0, ge=0, le=10)
+    """How large the numbers of embeddings are at first. 0 means 0.02, or half of 1 / the root of
+    d_model where norms stand after each sum; more is for embedding_norm, under which a step of the
+    optimizer would else outweigh what it began with."""
+
     token_shift: bool = False
     """Whether each channel of the embedding and of the inputs of attention and feed-forward adds a
     learned share of its value one token earlier."""

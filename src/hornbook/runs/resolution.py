@@ -168,6 +168,12 @@ def nearest_key(key: str, valid: Sequence[str]) -> str | None:
     return near[0] if near else None
 
 
+def known_keys() -> frozenset[str]:
+    """Every dotted key that some kind of run knows, and the other names of keys."""
+    of_the_run = {name for name, f in RunConfig.model_fields.items() if not variants(f.annotation)}
+    return frozenset(_all_keys()) | of_the_run | OTHER_NAMES.keys()
+
+
 def variants(annotation: Any) -> list[type[BaseModel]]:
     """The settings classes that a field may hold: one, or one for each ``kind``."""
     if get_origin(annotation) is Annotated:

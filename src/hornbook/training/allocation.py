@@ -44,6 +44,11 @@ def memory_kept() -> Iterator[bool]:
             library.malloc_trim(0)
 
 
+def can_keep_memory() -> bool:
+    """Whether ``memory_kept`` does anything here."""
+    return _c_library() is not None
+
+
 def _c_library() -> Any | None:
     """The C library, if it is one that can be told; glibc is."""
     if not sys.platform.startswith("linux"):

@@ -1,0 +1,159 @@
+"""The picture of a study along an axis of numbers: a line for each of the other choices.
+
+    bits per byte
+      3.0 |  o              x          x  diverged: not finite, or no better than guessing
+      2.6 |     o        o             bars: mean and its 95 % interval
+      2.4 |        o  o                dots: seeds
+          +------------------
+           0.001  0.01  0.1   learning rate
+
+What lies far above the rest would flatten the part that matters, and stands at the upper edge.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+from hornbook.experiments.axis_lines import AxisLines
+from hornbook.experiments.comparison import Comparison, Verdict
+from hornbook.experiments.sheet import MARKS, PALETTE, WIDTH, caption, plain_axes, sheet, wish
+from hornbook.experiments.study import REAL_TEXT
+from hornbook.inspection.style import INK, MUTED
+
+_PANEL, _PANEL_HEAD, _PANEL_FOOT = 2.7, 0.42, 0.66
+"""Heights of the axes, of what stands above and below them [inches]."""
+_LEGEND_ROW = 0.24
+"""Height of a row of the legend [inches]."""
+_FAR = 4.0
+"""What is so many times as far above the best as the middle is would flatten the rest."""
+_MOST_TICKS = 7
+"""With more points, only round numbers are written at the axis."""
+
+
+def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
+    """A panel for each measure; the figure belongs to the caller."""
+    verdicts = comparison.verdicts
+    columns = min(2, len(verdicts))
+    rows = -(-len(verdicts) // columns)
+    panel = _PANEL + _PANEL_HEAD + _PANEL_FOOT
+    per_row = max(1, min(5, int(90 / (max(map(len, lines.lines)) + 6))))
+    legend = _LEGEND_ROW * -(-len(lines.lines) // per_row) if len(lines.lines) > 1 else 0.0
+    foot = caption(comparison).replace("; dots: seeds", "")
+    figure, height, top = sheet(
+        comparison.record.study.question or comparison.record.study.name,
+        f"{foot}; x: diverged, triangle: beyond the picture",
+        panel * rows + legend,
+    )
+    if legend:
+        _draw_legend(figure, list(lines.lines), per_row, (top + 0.08) / height)
+    left, gap, right = 0.75, 0.75, 0.3
+    width = (WIDTH - left - gap * (columns - 1) - right) / columns
+    for number, verdict in enumerate(verdicts):
+        row, column = divmod(number, columns)
+        place = (
+            (left + column * (width + gap)) / WIDTH,
+            (top - legend - panel * (row + 1) + _PANEL_FOOT) / height,
+            width / WIDTH,
+            _PANEL / height,
+        )
+        axes = figure.add_axes(place, facecolor="none")
+        _draw_panel(axes, comparison, verdict, lines)
+        unit = f", {verdict.measure.unit}" if verdict.measure.unit else ""
+        title = f"{verdict.measure.title}{unit} {wish(verdict)}"
+        axes.set_title(title, fontsize=9, color=INK, loc="left", pad=8)
+    return figure
+
+
+def _draw_legend(figure: Figure, labels: list[str], per_row: int, top: float) -> None:
+    handles = [
+        Line2D([], [], color=_colour(n), marker=_mark(n), markersize=5, linewidth=1.5, label=label)
+        for n, label in enumerate(labels)
+    ]
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0.3 / WIDTH, top), ncol=per_row,
+        frameon=False, fontsize=8.5, handlelength=1.8, columnspacing=1.4, labelspacing=0.35,
+        borderaxespad=0.0, borderpad=0.0,
+    )  # fmt: skip
+
+
+def _draw_panel(axes: Axes, comparison: Comparison, verdict: Verdict, lines: AxisLines) -> None:
+    means = [found.mean for found in verdict.estimates.values()]
+    ceiling = _ceiling(means) if verdict.measure.aim == "less" else None
+    edge: list[tuple[float, str, str]] = []
+    for number, line in enumerate(lines.lines.values()):
+        colour = _colour(number)
+        points = [(x, cell, verdict.estimates.get(cell)) for x, cell in line]
+        edge += [(x, "x", colour) for x, cell, _ in points if comparison.fate(cell)]
+        near = [(x, cell, found) for x, cell, found in points if found is not None]
+        inside = [(x, c, f) for x, c, f in near if ceiling is None or f.mean <= ceiling]
+        edge += [(x, "^", colour) for x, _, f in near if ceiling is not None and f.mean > ceiling]
+        for x, cell, _ in inside:
+            seeds = [v for v in comparison.values(cell, verdict.measure.name) if v is not None]
+            axes.plot([x] * len(seeds), seeds, ".", color=colour, markersize=3, alpha=0.55)
+        axes.errorbar(
+            [x for x, _, _ in inside],
+            [found.mean for _, _, found in inside],
+            yerr=[found.half_width or 0.0 for _, _, found in inside],
+            color=colour, marker=_mark(number), markersize=4.5, linewidth=1.5, elinewidth=1.1,
+            capsize=2.5,
+        )  # fmt: skip
+    if ceiling is not None and any(mean > ceiling for mean in means):
+        bottom = axes.get_ylim()[0]
+        axes.set_ylim(bottom, ceiling)
+    for x, mark, colour in edge:
+        axes.plot(
+            [x], [0.97], mark, color=colour, markersize=6, transform=axes.get_xaxis_transform(),
+            clip_on=False,
+        )  # fmt: skip
+    real = verdict.estimates.get(REAL_TEXT)
+    if real is not None:
+        axes.axhline(real.mean, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+        axes.annotate(
+            "real text", (1.0, real.mean), xycoords=("axes fraction", "data"), fontsize=8,
+            color=MUTED, ha="right", va="bottom", xytext=(0, 2), textcoords="offset points",
+        )  # fmt: skip
+    _ticks(axes, verdict, lines)
+
+
+def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines) -> None:
+    points = lines.points
+    if lines.logarithmic:
+        axes.set_xscale("log")
+        axes.set_xlim(points[0] / 1.25, points[-1] * 1.25)
+    if len(points) <= _MOST_TICKS or not lines.logarithmic:
+        axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // _MOST_TICKS)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    if verdict.measure.digits == 0:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    scale = " (logarithmic)" if lines.logarithmic else ""
+    axes.set_xlabel(f"{lines.title}{scale}", fontsize=8.5, color=MUTED, labelpad=5)
+    plain_axes(axes)
+
+
+def _ceiling(means: list[float]) -> float | None:
+    """The largest value to show, if others would flatten the rest; ``None`` shows all.
+
+    >>> _ceiling([2.0, 2.1, 2.2, 2.3, 7.0]), _ceiling([2.0, 2.1, 2.3])
+    (2.8000000000000007, None)
+    """
+    if not means:
+        return None
+    best = min(means)
+    ceiling = best + _FAR * (statistics.median(means) - best)
+    return ceiling if max(means) > ceiling > best else None
+
+
+def _colour(number: int) -> str:
+    return PALETTE[number % len(PALETTE)]
+
+
+def _mark(number: int) -> str:
+    return MARKS[number % len(MARKS)]
