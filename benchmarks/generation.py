@@ -54,8 +54,8 @@ class Shape:
 
 
 SHAPES = {
-    "small": Shape(4, 4, 128, 128, 2048, prompt=16, tokens=100, uncached=20),
-    "gpt2": Shape(12, 12, 768, 1024, 50257, prompt=64, tokens=16, uncached=3),
+    "small": Shape(4, 4, 128, 128, 2048, prompt=32, tokens=24, uncached=8),
+    "gpt2": Shape(12, 12, 768, 1024, 50257, prompt=64, tokens=8, uncached=1),
 }
 Loop = Callable[[int], list[list[int]]]
 """Adds so many tokens to the prompts; for each step the ids of all rows."""
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shape", choices=[*SHAPES], action="append")
     parser.add_argument("--rows", type=int, action="append")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
