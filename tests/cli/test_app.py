@@ -20,6 +20,7 @@ COMMANDS = [
     "score",
     "compare",
     "lr-find",
+    "account",
     "runs",
     "show",
     "verify",

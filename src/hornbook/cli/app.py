@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from hornbook.cli import (
+    account,
     bench,
     bundle,
     compare,
@@ -131,6 +132,7 @@ app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
+app.command("account")(account.account)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)

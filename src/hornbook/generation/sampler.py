@@ -19,9 +19,10 @@ import torch
 from hornbook.errors import GenerationError
 from hornbook.generation.chooser import Chooser
 from hornbook.generation.decoder import Decoder, Token, uniform_numbers, window_start
+from hornbook.generation.endings import Ending
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.vocabulary import Vocabulary
-from hornbook.generation.writer import Ending, Piece, Writer
+from hornbook.generation.writer import Piece, Writer
 from hornbook.models import LanguageModel
 from hornbook.tokenizers import Tokenizer
 

@@ -11,7 +11,8 @@ which puts them together after ``transformer_config`` and begins with the weight
 ``window_pairs``, ``document_layout`` (CPU) and ``block_attention`` (CUDA). Which kernel computes it
 in which numbers: ``products``, ``dot_product``, ``short_attention`` and ``hand_gradients``, by what
 ``processor`` knows of the machine.
-``undrawn`` makes models whose weights are about to be read.
+``quantised`` makes copies for inference in fewer bits, ``undrawn`` models whose weights are about
+to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.
@@ -31,6 +32,7 @@ from hornbook.models.feedforward import SwiGLU
 from hornbook.models.kv_cache import KVCache, LatentCache
 from hornbook.models.linear import Linear
 from hornbook.models.norms import RMSNorm
+from hornbook.models.quantised import WeightKind, quantise
 from hornbook.models.recurrent import (
     GRUConfig,
     LSTMConfig,
@@ -106,5 +108,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "TransformerState",
+    "WeightKind",
     "build_model",
+    "quantise",
 ]

@@ -9,6 +9,8 @@ Nearly all of a transformer's weights and of its time are in these.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -33,7 +35,14 @@ class Linear(nn.Linear):
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
         super().__init__(inputs, outputs, bias=bias)
+        self._product: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def use(self, product: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Compute by ``product`` from now on, without ``weight`` and ``bias`` (``quantised``)."""
+        self._product = product
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., inputs] to [..., outputs]."""
+        if self._product is not None:
+            return self._product(input)
         return product(input, self.weight, self.bias)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import html
 import os
 import secrets
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
-
-import wandb  # pyright: ignore[reportMissingImports] - of an extra
 
 from hornbook.durable import write_durably
 from hornbook.errors import RunError
@@ -29,10 +29,11 @@ class WandbTracker:
 
     Args:
         run: what ``wandb.init`` gave.
+        page: makes what wandb shows out of HTML.
     """
 
-    def __init__(self, run: Any) -> None:
-        self._run, self._first = run, run.step
+    def __init__(self, run: Any, page: Callable[[str], Any]) -> None:
+        self._run, self._page, self._first = run, page, run.step
 
     def measured(self, entry: Line) -> None:
         """Show the numbers of a line of metrics."""
@@ -40,7 +41,7 @@ class WandbTracker:
 
     def sampled(self, entry: Line) -> None:
         """Show a text that the model wrote, as text: it may hold anything."""
-        self._log(entry["step"], {"sample": wandb.Html(_verbatim(sample_text(entry)))})
+        self._log(entry["step"], {"sample": self._page(_verbatim(sample_text(entry)))})
 
     def flush(self) -> None:
         """Do nothing: wandb's own process has been told, and outlives this one."""
@@ -60,12 +61,13 @@ def open_tracker(folder: RunFolder, config: RunConfig, created: str) -> WandbTra
     Raises:
         RunError: when wandb does not start.
     """
+    wandb = import_module("wandb")  # of an extra, so not before it is asked for
     try:
         run = wandb.init(
             id=_lasting_id(folder),
             name=folder.path.resolve().name,
             project=os.environ.get("WANDB_PROJECT", "hornbook"),
-            mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+            mode=os.environ.get("WANDB_MODE", "offline"),
             config=config.model_dump(mode="json"),
             dir=str(folder.path),
             resume="allow",
@@ -78,7 +80,7 @@ def open_tracker(folder: RunFolder, config: RunConfig, created: str) -> WandbTra
             f"wandb did not start: {error} To train without it: training.log_to=[]; to keep its "
             "files on this machine: WANDB_MODE=offline."
         ) from error
-    return WandbTracker(run)
+    return WandbTracker(run, wandb.Html)
 
 
 def _lasting_id(folder: RunFolder) -> str:
