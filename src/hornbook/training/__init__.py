@@ -10,7 +10,7 @@ go on). What a run is trained with: ``equipment``, and ``devices``, ``precision`
 ``recomputation``, ``threads``. What is watched: ``watching``, and ``step_time``, ``updates``,
 ``peaks``, ``peak_memory``, ``jumps``, ``jump_notes``. What other tools are
 shown: ``tracking``, ``tensorboard_tracker``, ``wandb_tracker``. Several processes that train
-together: ``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. What is found out beforehand:
+together: ``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. Found out beforehand:
 ``preflight`` (all of it), ``preflight_quick`` (what every training looks at), and what they ask in
 ``preflight_data``, ``preflight_sight``, ``preflight_loss``, ``preflight_steps`` and
 ``preflight_machine``.
