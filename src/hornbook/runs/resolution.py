@@ -213,7 +213,7 @@ def _override_layer(overrides: Overrides) -> Layer:
         if not equals or not key.strip():
             malformed.append(Problem(word, "is no setting; write key=value, as in model.layers=6"))
             continue
-        _put(layer, key.strip(), _listed(key.strip(), value))
+        _put(layer, key.strip(), read_word(key.strip(), value))
     if malformed:
         raise ConfigError(malformed)
     return layer
@@ -238,12 +238,12 @@ def _put(layer: Layer, key: str, value: Any) -> None:
         layer[name] = value
 
 
-def _listed(key: str, value: str) -> Any:
-    """A word for a setting that is a list: ``a`` is one item, ``["a", "b"]`` are two.
+def read_word(key: str, value: str) -> Any:
+    """What a word says of a setting; of a list ``a`` is one item, and ``["a", "b"]`` are two.
 
     A shell takes quotes away, so plain names may stand without them.
 
-    >>> _listed("training.log_to", "[tensorboard, wandb]")
+    >>> read_word("training.log_to", "[tensorboard, wandb]")
     ['tensorboard', 'wandb']
     """
     if key not in LISTS:
