@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hornbook.cli.screen import on_terminal, write_text
@@ -41,6 +41,17 @@ def print_heading(words: str) -> None:
     sys.stdout.write(f"{bold}--- {words} ---{plain}\n")
 
 
+def print_found(found: Sequence[Sample]) -> None:
+    """Print what a search found for one prompt, the best first; beams with their scores."""
+    from hornbook.generation import Beam
+
+    for number, sample in enumerate(found):
+        if len(found) > 1:
+            score = f", score {sample.score:.4f}" if isinstance(sample, Beam) else ""
+            print_heading(f"text {number}{score}")
+        write_text(f"{sample}\n")
+
+
 def print_samples(numbered: Iterable[tuple[int, int, Sample]]) -> None:
     """Print samples of several prompts, each under the numbers of both."""
     for prompt, number, sample in numbered:
@@ -50,6 +61,8 @@ def print_samples(numbered: Iterable[tuple[int, int, Sample]]) -> None:
 
 def print_objects(run: Run, numbered: Iterable[tuple[int, int, Sample]], seed: int) -> None:
     """Print one JSON object a sample, each on a line of its own, as soon as it is there."""
+    from hornbook.generation import Beam
+
     for prompt, number, sample in numbered:
         found = {
             "prompt": sample.prompt,
@@ -61,6 +74,8 @@ def print_objects(run: Run, numbered: Iterable[tuple[int, int, Sample]], seed: i
             "run": str(run.path),
             "step": run.checkpoint.step,
         }
+        if isinstance(sample, Beam):
+            found |= {"log_probability": sample.log_probability, "score": sample.score}
         print(json.dumps(found, ensure_ascii=False), flush=True)
 
 
@@ -76,7 +91,7 @@ def prompt_lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def finished(samples: Iterable[list[Sample]]) -> Iterator[tuple[int, int, Sample]]:
+def finished(samples: Iterable[Sequence[Sample]]) -> Iterator[tuple[int, int, Sample]]:
     """Number the samples of each prompt."""
     for prompt, drawn in enumerate(samples):
         for number, sample in enumerate(drawn):

@@ -27,6 +27,7 @@ from hornbook.errors import GenerationError
 from hornbook.generation.chooser import REMARKS, Chooser
 from hornbook.generation.endings import Ending, ending_of, text_of
 from hornbook.generation.rules import IMPOSSIBLE
+from hornbook.generation.sampler import Sample
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.vocabulary import vocabulary_of
 from hornbook.models import LanguageModel, State
@@ -36,27 +37,18 @@ MOST_BEAMS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Beam:
-    """One text that a search found. ``str(beam)`` is the prompt and what was added.
+class Beam(Sample):
+    """A sample that a search found.
 
     Attributes:
-        prompt: the text that was given.
-        text: what was added.
-        ending: why it ends.
         tokens: the ids that were added, an end token too.
         log_probability: their sum, after the rules that change logits [nats].
         score: what texts are compared by.
     """
 
-    prompt: str
-    text: str
-    ending: Ending
     tokens: tuple[int, ...]
     log_probability: float
     score: float
-
-    def __str__(self) -> str:
-        return self.prompt + self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,10 +102,13 @@ def stream(
 ) -> Iterator[Piece]:
     """Like ``generate``, but gives each piece of text as soon as it is certain.
 
-    Every sample ends with one piece whose ``ending`` is set. Stop iterating to stop early.
+    Every sample ends with one piece whose ``ending`` is set. Stop iterating to stop early. What
+    does not fit is told at once, before anybody asks for the first piece.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     writer = Writer(model, tokenizer, opening=opening)
+    for each in prompts:
+        writer.check(each, config)
     return _pieces(writer, prompts, config, most_rows(model))
 
 

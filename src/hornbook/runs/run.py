@@ -16,7 +16,18 @@ from typing import Any
 import torch
 
 from hornbook.errors import ConfigError, Problem, RunError
-from hornbook.generation import Piece, Sample, SamplingConfig, Score, generate, score, stream
+from hornbook.generation import (
+    Beam,
+    Piece,
+    Sample,
+    SamplingConfig,
+    Score,
+    beam_search,
+    contrastive_search,
+    generate,
+    score,
+    stream,
+)
 from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel
 from hornbook.models.undrawn import undrawn
@@ -136,6 +147,50 @@ class Run:
         """Like ``samples``, but give each piece of text as soon as it is certain."""
         return stream(
             self.model, self.tokenizer, prompt, self.sampling(settings), opening=self._opening()
+        )
+
+    def beam_search(
+        self, prompt: str = "", *, beams: int = 4, length_penalty: float = 1.0, **settings: Any
+    ) -> list[Beam]:
+        """The likeliest texts that go on from ``prompt``; see ``generation.beams``.
+
+        Args:
+            prompt: as for ``sample``.
+            beams: texts that are followed side by side.
+            length_penalty: above 0 favours long texts, below 0 short ones.
+            settings: changes to the run's sampling settings; ``samples`` texts come back, 1 unless
+                given.
+        """
+        config = self.sampling({"samples": 1, **settings})
+        return beam_search(
+            self.model,
+            self.tokenizer,
+            prompt,
+            config,
+            beams=beams,
+            length_penalty=length_penalty,
+            opening=self._opening(),
+        )
+
+    def contrastive_search(
+        self, prompt: str = "", *, alpha: float = 0.6, candidates: int = 4, **settings: Any
+    ) -> Sample:
+        """Go on from ``prompt`` without saying again what was said; see ``generation.contrastive``.
+
+        Args:
+            prompt: as for ``sample``.
+            alpha: how much likeness counts, from 0 (greedy) to 1.
+            candidates: how many of the likeliest tokens are tried.
+            settings: changes to the run's sampling settings.
+        """
+        return contrastive_search(
+            self.model,
+            self.tokenizer,
+            prompt,
+            self.sampling({**settings, "samples": 1}),
+            alpha=alpha,
+            candidates=candidates,
+            opening=self._opening(),
         )
 
     def score(

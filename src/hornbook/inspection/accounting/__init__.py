@@ -8,5 +8,5 @@ Read in this order: ``quantity`` (numbers that know their formula), ``sizes`` (t
 formulas are made of), ``parameters``, ``products`` (FLOPs), ``execution`` (where and in which
 numbers), ``attention_activations`` and ``activations`` (what the forward pass keeps), ``standing``
 (what is there all the time), ``peak`` (the most at once, and the largest batch that fits),
-``devices`` (known cards), ``account`` (all of it for a run).
+``devices`` (known cards), ``account`` (all of it for a run), ``fitting`` (what would fit).
 """

@@ -146,24 +146,11 @@ def account_of(
     Raises:
         HornbookError: when the device is not known.
     """
-    plan = config.training
-    kind, card = _device(device or plan.device)
-    precision = _precision(plan.precision, kind, card)
-    at_once = batch or plan.micro_batch_size or plan.batch_size
-    sizes = sizes_of(config, vocab_size, at_once)
-    how = Execution(
-        device=kind,
-        short=precision != "float32",
-        segmented=config.data.windows != "stream",
-    )
-    step = Plan(
-        sizes,
-        how,
-        plan.optimizer,
-        checkpointing=plan.activation_checkpointing,
-        accumulates=at_once < plan.batch_size,
-        trained=_trained(config, vocab_size) if plan.freeze else None,
-    )
+    kind, card = _device(device or config.training.device)
+    precision = _precision(config.training.precision, kind, card)
+    short = precision != "float32"
+    step = plan_of(config, vocab_size, device=kind, short=short, batch=batch)
+    sizes, how = step.sizes, step.how
     counted = isinstance(sizes.config, BigramCountsConfig)  # in one pass, without gradients
     return Account(
         config=config,
@@ -175,6 +162,30 @@ def account_of(
         kept=[] if counted else activations(sizes, how),
         standing=counting(sizes) if counted else list(_standing(step)),
         memory=training_memory(step),
+    )
+
+
+def plan_of(
+    config: RunConfig, vocab_size: int, *, device: str, short: bool, batch: int | None = None
+) -> Plan:
+    """What of a run's training step memory depends on.
+
+    Args:
+        config: the run's settings.
+        vocab_size: entries of its vocabulary.
+        device: cpu, cuda or mps.
+        short: whether products are computed in bfloat16 or float16.
+        batch: windows that go through the model at once; those of the settings unless given.
+    """
+    plan = config.training
+    at_once = batch or plan.micro_batch_size or plan.batch_size
+    return Plan(
+        sizes_of(config, vocab_size, at_once),
+        Execution(device=device, short=short, segmented=config.data.windows != "stream"),
+        plan.optimizer,
+        checkpointing=plan.activation_checkpointing,
+        accumulates=at_once < plan.batch_size,
+        trained=_trained(config, vocab_size) if plan.freeze else None,
     )
 
 
