@@ -28,6 +28,7 @@ class Linear(nn.Linear):
     Attributes:
         weight: [outputs, inputs].
         bias: [outputs], or ``None``.
+        product: what computes instead of ``weight`` and ``bias``, or ``None``.
 
     >>> Linear(3, 5)(torch.zeros(2, 7, 3)).shape
     torch.Size([2, 7, 5])
@@ -35,14 +36,14 @@ class Linear(nn.Linear):
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
         super().__init__(inputs, outputs, bias=bias)
-        self._product: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def use(self, product: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Compute by ``product`` from now on, without ``weight`` and ``bias`` (``quantised``)."""
-        self._product = product
+        self.product = product
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., inputs] to [..., outputs]."""
-        if self._product is not None:
-            return self._product(input)
+        if self.product is not None:
+            return self.product(input)
         return product(input, self.weight, self.bias)
