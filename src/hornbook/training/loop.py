@@ -123,8 +123,8 @@ class TrainingLoop:
         self.state = self.newest.state() if self.newest is not None else TrainingState()
         self.record = RunRecord(
             folder,
+            config,
             listener,
-            keep=self.plan.keep_checkpoints,
             saved_step=self.state.step,
             writes=self.ranks.is_first,
         )
@@ -146,6 +146,7 @@ class TrainingLoop:
                 torch.random.fork_rng(accelerators),
                 explained_memory("The run", remedy),
                 self.ranks.connected(self.device),
+                self.record,
             ):
                 return self._run()
         except RankLost as error:
@@ -160,7 +161,7 @@ class TrainingLoop:
         if newest is not None:
             newest.load_model(self.model)
         self._look_ahead()
-        self.record.cut_back(self.state.step)
+        self.record.begin(self.state.step)
         self.model.train()
         spread = spread_out(self.config, self.equipment, self.model, self.listener)
         self._milestones = Milestones(
