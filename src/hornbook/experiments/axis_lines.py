@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from hornbook.experiments.axes import point_name
-from hornbook.experiments.study import Study
+from hornbook.experiments.study import REAL_TEXT, Study
 
 FEWEST = 3
 """With fewer points there is no line to see."""
@@ -41,13 +40,14 @@ class AxisLines:
 
 
 def lines_of(study: Study, cells: list[str]) -> AxisLines | None:
-    """The cells along the axis with the most numbers, or ``None`` if none has enough.
+    """The cells along the axis with the most numbers, or ``None`` if some cell is on no line.
 
     Args:
         study: what was compared.
-        cells: the names of those that took part; cells without a place are on no line.
+        cells: the names of those that took part.
     """
-    placed = {cell.name: cell for cell in study.cells if cell.at and cell.name in cells}
+    placed = {cell.name: cell for cell in study.cells if cell.name in cells}
+    placed.pop(REAL_TEXT, None)
     counts = {
         key: len({cell.at.get(key) for cell in placed.values()})
         for key in _numeric_keys([cell.at for cell in placed.values()])
@@ -57,7 +57,7 @@ def lines_of(study: Study, cells: list[str]) -> AxisLines | None:
         return None
     lines: dict[str, list[tuple[float, str]]] = {}
     for cell in placed.values():
-        rest = [point_name(name, value) for name, value in cell.at.items() if name != key]
+        rest = [_choice(name, value) for name, value in cell.at.items() if name != key]
         label = ", ".join([*([cell.line] if cell.line else []), *rest])
         lines.setdefault(label, []).append((float(cell.at[key]), cell.name))
     for line in lines.values():
@@ -91,6 +91,11 @@ def _numeric_keys(places: list[dict[str, Any]]) -> list[str]:
             for place in places
         )
     ]
+
+
+def _choice(key: str, value: Any) -> str:
+    """A value of another axis: words speak for themselves."""
+    return value if isinstance(value, str) else f"{_words(key)} {str(value).lower()}"
 
 
 def _words(key: str) -> str:

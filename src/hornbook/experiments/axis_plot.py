@@ -31,6 +31,8 @@ _LEGEND_ROW = 0.24
 """Height of a row of the legend [inches]."""
 _FAR = 4.0
 """What is so many times as far above the best as the middle is would flatten the rest."""
+_MARK_STEP = 0.055
+"""From one mark at the upper edge to the next below it, as a share of the axes' height."""
 _MOST_TICKS = 7
 """With more points, only round numbers are written at the axis."""
 
@@ -43,10 +45,13 @@ def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
     panel = _PANEL + _PANEL_HEAD + _PANEL_FOOT
     per_row = max(1, min(5, int(90 / (max(map(len, lines.lines)) + 6))))
     legend = _LEGEND_ROW * -(-len(lines.lines) // per_row) if len(lines.lines) > 1 else 0.0
-    foot = caption(comparison).replace("; dots: seeds", "")
+    fates = any(comparison.fate(cell) for line in lines.lines.values() for _, cell in line)
+    foot = caption(comparison) + ("; x: diverged or crashed" if fates else "")
+    if any(_is_far(verdict) for verdict in verdicts):
+        foot += "; triangle: above the picture"
     figure, height, top = sheet(
         comparison.record.study.question or comparison.record.study.name,
-        f"{foot}; x: diverged, triangle: beyond the picture",
+        foot,
         panel * rows + legend,
     )
     if legend:
@@ -83,7 +88,7 @@ def _draw_legend(figure: Figure, labels: list[str], per_row: int, top: float) ->
 
 def _draw_panel(axes: Axes, comparison: Comparison, verdict: Verdict, lines: AxisLines) -> None:
     means = [found.mean for found in verdict.estimates.values()]
-    ceiling = _ceiling(means) if verdict.measure.aim == "less" else None
+    ceiling = _ceiling(means) if _is_far(verdict) else None
     edge: list[tuple[float, str, str]] = []
     for number, line in enumerate(lines.lines.values()):
         colour = _colour(number)
@@ -102,14 +107,20 @@ def _draw_panel(axes: Axes, comparison: Comparison, verdict: Verdict, lines: Axi
             color=colour, marker=_mark(number), markersize=4.5, linewidth=1.5, elinewidth=1.1,
             capsize=2.5,
         )  # fmt: skip
-    if ceiling is not None and any(mean > ceiling for mean in means):
+    if ceiling is not None:
         bottom = axes.get_ylim()[0]
         axes.set_ylim(bottom, ceiling)
-    for x, mark, colour in edge:
+    for number, (x, mark, colour) in enumerate(edge):
+        above = sum(other[0] == x for other in edge[:number])  # marks of one place hang in a row
         axes.plot(
-            [x], [0.97], mark, color=colour, markersize=6, transform=axes.get_xaxis_transform(),
+            [x],
+            [0.97 - _MARK_STEP * above],
+            mark,
+            color=colour,
+            markersize=6,
+            transform=axes.get_xaxis_transform(),
             clip_on=False,
-        )  # fmt: skip
+        )
     real = verdict.estimates.get(REAL_TEXT)
     if real is not None:
         axes.axhline(real.mean, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
@@ -136,6 +147,12 @@ def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines) -> None:
     scale = " (logarithmic)" if lines.logarithmic else ""
     axes.set_xlabel(f"{lines.title}{scale}", fontsize=8.5, color=MUTED, labelpad=5)
     plain_axes(axes)
+
+
+def _is_far(verdict: Verdict) -> bool:
+    """Whether some means lie above the picture."""
+    means = [found.mean for found in verdict.estimates.values()]
+    return verdict.measure.aim == "less" and _ceiling(means) is not None
 
 
 def _ceiling(means: list[float]) -> float | None:

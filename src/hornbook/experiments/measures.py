@@ -41,14 +41,6 @@ class Measure:
         """The head of its column."""
         return f"{self.title} [{self.unit}]" if self.unit else self.title
 
-    @property
-    def praise(self) -> str:
-        """What the best cell has."""
-        what = f"{self.unit} of {self.title}" if self.aim == "like" and self.unit else self.unit
-        return {"less": f"fewest {self.unit}", "more": f"most {self.unit}"}.get(
-            self.aim, f"nearest to the real text, {what or self.title}"
-        )
-
 
 def _by_name(*measures: Measure) -> dict[str, Measure]:
     return {measure.name: measure for measure in measures}
@@ -65,7 +57,7 @@ TRAINING = _by_name(
 DECODING = _by_name(
     Measure("distinct_1", "distinct words", "of 1", "like"),
     Measure("distinct_2", "distinct pairs of words", "of 1", "like"),
-    Measure("repetition", "repeated runs of four tokens", "of 1", "like"),
+    Measure("repetition", "repeated runs of four words", "of 1", "like"),
     Measure("perplexity", "perplexity under the model", "", "like", 2),
 )
 """Measures of texts that were sampled."""
