@@ -13,6 +13,8 @@ from hornbook.experiments.study import REAL_TEXT, Study
 
 FEWEST = 3
 """With fewer points there is no line to see."""
+WIDE = 20
+"""What spans more than this ratio is drawn on a logarithmic scale."""
 _NEARLY = 0.15
 """How much steps of a geometric row may differ, for numbers that were rounded."""
 
@@ -24,7 +26,7 @@ class AxisLines:
     Attributes:
         key: the setting.
         title: what to call it.
-        logarithmic: whether its points stand at equal ratios.
+        logarithmic: whether its points stand at equal ratios, or far apart.
         lines: the cells of each line with their place, from left to right, by its label.
     """
 
@@ -64,7 +66,8 @@ def lines_of(study: Study, cells: list[str]) -> AxisLines | None:
         line.sort()
     title = next((axis.title for axis in study.axes if axis.key == key and axis.title), "")
     points = sorted({place for line in lines.values() for place, _ in line})
-    return AxisLines(key, title or _words(key), is_geometric(points), lines)
+    wide = points[0] > 0 and points[-1] >= WIDE * points[0]
+    return AxisLines(key, title or _words(key), wide or is_geometric(points), lines)
 
 
 def is_geometric(points: list[float]) -> bool:

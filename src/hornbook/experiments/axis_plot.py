@@ -33,8 +33,8 @@ _FAR = 4.0
 """What is so many times as far above the best as the middle is would flatten the rest."""
 _MARK_STEP = 0.055
 """From one mark at the upper edge to the next below it, as a share of the axes' height."""
-_MOST_TICKS = 7
-"""With more points, only round numbers are written at the axis."""
+_MOST_TICKS = {1: 7, 2: 5}
+"""With more points, only round numbers are written at the axis; by the panels in a row."""
 
 
 def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
@@ -68,6 +68,7 @@ def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
         )
         axes = figure.add_axes(place, facecolor="none")
         _draw_panel(axes, comparison, verdict, lines)
+        _ticks(axes, verdict, lines, _MOST_TICKS[columns])
         unit = f", {verdict.measure.unit}" if verdict.measure.unit else ""
         title = f"{verdict.measure.title}{unit} {wish(verdict)}"
         axes.set_title(title, fontsize=9, color=INK, loc="left", pad=8)
@@ -128,16 +129,15 @@ def _draw_panel(axes: Axes, comparison: Comparison, verdict: Verdict, lines: Axi
             "real text", (1.0, real.mean), xycoords=("axes fraction", "data"), fontsize=8,
             color=MUTED, ha="right", va="bottom", xytext=(0, 2), textcoords="offset points",
         )  # fmt: skip
-    _ticks(axes, verdict, lines)
 
 
-def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines) -> None:
+def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines, most: int) -> None:
     points = lines.points
     if lines.logarithmic:
         axes.set_xscale("log")
         axes.set_xlim(points[0] / 1.25, points[-1] * 1.25)
-    if len(points) <= _MOST_TICKS or not lines.logarithmic:
-        axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // _MOST_TICKS)]))
+    if len(points) <= most or not lines.logarithmic:
+        axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // most)]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -152,7 +152,7 @@ def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines) -> None:
 def _is_far(verdict: Verdict) -> bool:
     """Whether some means lie above the picture."""
     means = [found.mean for found in verdict.estimates.values()]
-    return verdict.measure.aim == "less" and _ceiling(means) is not None
+    return verdict.measure.unit == "bits per byte" and _ceiling(means) is not None
 
 
 def _ceiling(means: list[float]) -> float | None:

@@ -50,7 +50,7 @@ TRAINING = _by_name(
     Measure("lines", "lines by themselves", "bits per byte"),
     Measure("running_text", "running text", "bits per byte"),
     Measure("tokens_per_second", "speed", "tokens per second", "more", 0),
-    Measure("steps_to_loss", "steps to the first cell's last loss", "steps", "less", 0),
+    Measure("steps_to_loss", "until the first cell's last loss", "steps", "less", 0),
 )
 """Measures of trained cells. ``steps_to_loss`` needs ``curve_points``."""
 

@@ -1,0 +1,45 @@
+"""``hornbook diagram``: a flow chart of the built model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def diagram(
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="What to write: an .svg, or an .mmd for Mermaid."),
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PRESET | RUN [key=value ...]",
+            help="A preset or a run's folder, and settings to change.",
+            show_default=False,
+        ),
+    ] = None,
+    vocab_size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Entries of the vocabulary.")
+    ] = None,
+) -> None:
+    """Draw the model as it is built: its layers, shapes, parameters, and what it remembers.
+
+    \b
+    Examples:
+      hornbook diagram small --out model.svg
+      hornbook diagram small model.kind=lstm --out lstm.svg
+      hornbook diagram runs/poems-tiny --out model.mmd
+    """
+    from hornbook.inspection.diagrams.drawing import as_text, check_diagram_name, write_diagram
+
+    check_diagram_name(out)
+    from hornbook.cli.subject import subject_of
+    from hornbook.inspection.diagrams.model_flow import flow_of_run
+
+    subject = subject_of(words or (), vocab_size)
+    flow = flow_of_run(subject.config, subject.vocab_size)
+    write_diagram(out, as_text(flow, Path(subject.name).name, out))
+    print(f"written: {out}")
