@@ -24,6 +24,7 @@ from hornbook.cli import (
     config,
     corpora,
     data,
+    embeddings,
     import_export,
     lr_find,
     runs,
@@ -133,6 +134,7 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("account")(account.account)
+app.command("embeddings")(embeddings.embeddings)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
