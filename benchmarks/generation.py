@@ -55,7 +55,7 @@ class Shape:
 
 SHAPES = {
     "small": Shape(4, 4, 128, 128, 2048, prompt=16, tokens=96, uncached=8),
-    "gpt2": Shape(12, 12, 768, 1024, 50257, prompt=64, tokens=16, uncached=1),
+    "gpt2": Shape(12, 12, 768, 1024, 50257, prompt=32, tokens=32, uncached=1),
 }
 Loop = Callable[[int], list[list[int]]]
 """Adds so many tokens to the prompts; for each step the ids of all rows."""
