@@ -21,6 +21,7 @@ COMMANDS = [
     "compare",
     "lr-find",
     "account",
+    "diagram",
     "embeddings",
     "runs",
     "show",

@@ -51,6 +51,13 @@ def test_what_is_asked_for_is_written(call: Any, finished_run: hornbook.Run) -> 
     assert listed in {"one", "two"}
 
 
+def test_a_text_that_is_stuck_says_so(call: Any, finished_run: hornbook.Run) -> None:
+    words = ["--pattern", "aa", "--set", "no_repeat_ngram=1", "--temperature", 0]
+    result = call("sample", finished_run.path, "The", *words)
+    assert (result.exit_code, result.stdout) == (0, "Thea\n")
+    assert "left no token" in result.stderr
+
+
 def test_searches(call: Any, finished_run: hornbook.Run) -> None:
     beams = finished_run.beam_search("The", beams=3, samples=2, max_tokens=30)
     printed = text_of(call, finished_run, "--beams", 3, "--samples", 2)

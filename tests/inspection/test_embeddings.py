@@ -34,7 +34,13 @@ from hornbook.inspection.embeddings import (
 from hornbook.inspection.position_encodings import position_encoding
 from hornbook.models import Transformer, TransformerConfig
 from hornbook.models.rotary import rotate
-from hornbook.tokenizers import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from hornbook.tokenizers import (
+    BPETokenizer,
+    CharTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    WordTokenizerConfig,
+)
 
 Train = Callable[..., hornbook.Run]
 
@@ -114,10 +120,10 @@ def test_a_word_is_a_token_or_its_pieces_or_unknown() -> None:
     bpe = BPETokenizer.train(text, 300)
     assert tokens_of_word(bpe, "king") == [*bpe.encode("king"), *bpe.encode(" king")]
     assert tokens_of_word(bpe, "qq") == [bpe.encode("q")[0]]
-    assert tokens_of_word(bpe, "</s>") == [bpe.end_id]
+    assert tokens_of_word(bpe, "<|endoftext|>") == [bpe.end_id]
     characters = CharTokenizer.train(text)
     assert tokens_of_word(characters, "king") == characters.encode("king")
-    words = WordTokenizer.train(text, unknown="token")
+    words = WordTokenizer.train(text, WordTokenizerConfig(unknown="token"))
     assert tokens_of_word(words, "king") == words.encode("king")
     with pytest.raises(HornbookError, match=r"'kings' is no token.*king"):
         tokens_of_word(words, "kings")

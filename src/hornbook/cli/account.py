@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hornbook.cli.sizes import parse_size
-from hornbook.cli.words import sort_words
-from hornbook.errors import HornbookError
+from hornbook.cli.subject import subject_of
 
 if TYPE_CHECKING:
     from hornbook.inspection.accounting.account import Account
     from hornbook.inspection.accounting.parameters import Count
-    from hornbook.runs.config import RunConfig
 
 _PRECISIONS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -75,9 +72,7 @@ def account(
     from hornbook.inspection.accounting.account import account_of
 
     there = parse_size(memory, "--memory") if memory is not None else None
-    config, name, found, why = _subject(words)
-    if vocab_size is not None:
-        found, why = vocab_size, "as --vocab-size says"
+    config, name, found, why = subject_of(words, vocab_size)
     made = account_of(config, vocab_size=found, batch=batch, device=device)
     if there is None and made.card is not None:
         there = made.card.memory
@@ -108,33 +103,6 @@ class _Answers:
     @property
     def days(self) -> float | None:
         return None if self.speed is None else self.tokens / self.speed / 86_400
-
-
-def _subject(words: Sequence[str]) -> tuple[RunConfig, str, int, str]:
-    """Settings, a name, and how many entries the vocabulary has and why."""
-    from hornbook.inspection.accounting.account import assumed_vocabulary
-    from hornbook.runs.folder import open_folder
-    from hornbook.runs.resolution import preset_names, resolve
-
-    names, overrides = sort_words(words)
-    if len(names) != 1:
-        what = f"{names[1]!r} is no setting" if names else "Nothing is named"
-        raise HornbookError(
-            f"{what}. Name one preset ({', '.join(preset_names())}) or one run, then key=value."
-        )
-    name = names[0]
-    if name in preset_names():
-        config = resolve(preset=name, overrides=overrides)
-        return config, name, *assumed_vocabulary(config)
-    if not os.path.exists(name):  # noqa: PTH110
-        raise HornbookError(
-            f"{name} is neither a preset ({', '.join(preset_names())}) nor a run's folder."
-        )
-    folder = open_folder(name)
-    config = resolve(base=folder.read_config(), overrides=overrides)
-    if folder.tokenizer_file.exists():
-        return config, name, folder.read_tokenizer().vocab_size, "the run's own tokenizer"
-    return config, name, *assumed_vocabulary(config)
 
 
 def _print(made: Account, name: str, why: str, answers: _Answers) -> None:

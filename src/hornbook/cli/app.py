@@ -24,6 +24,7 @@ from hornbook.cli import (
     config,
     corpora,
     data,
+    diagram,
     embeddings,
     import_export,
     lr_find,
@@ -134,6 +135,7 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("account")(account.account)
+app.command("diagram")(diagram.diagram)
 app.command("embeddings")(embeddings.embeddings)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from hornbook.cli import sampling_options as options
 from hornbook.cli.input_text import read_text
 from hornbook.errors import HornbookError
+
+if TYPE_CHECKING:
+    from hornbook.models import WeightKind
 
 
 def sample(
@@ -66,6 +69,10 @@ def sample(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a sample, each on its own line.")
     ] = False,
+    quantise: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Keep the weights in bfloat16 or int8: faster."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")
     ] = "auto",
@@ -132,6 +139,8 @@ def sample(
     settings = opened.sampling(changes)  # mistakes show before weights are read
     place = resolve(base=opened.config, overrides={"training.device": device}).training.device
     opened.to(choose_device(place))
+    if quantise is not None:
+        opened.quantise(cast("WeightKind", quantise))  # another word is told there
     texts_of = search or (lambda beginning: opened.samples(beginning, **changes))
     try:
         if (

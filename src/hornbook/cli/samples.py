@@ -18,9 +18,12 @@ def print_pieces(prompt: str, pieces: Iterable[Piece], samples: int) -> None:
     """Print one sample as it comes, several each when it and those before it are done."""
     if samples == 1:
         write_text(prompt)
+        ending = None
         for piece in pieces:
             write_text(piece.text)
+            ending = piece.ending
         write_text("\n")
+        _tell_if_stuck(ending, "The text")
         return
     texts = [""] * samples
     done: set[int] = set()
@@ -29,10 +32,18 @@ def print_pieces(prompt: str, pieces: Iterable[Piece], samples: int) -> None:
         texts[piece.sample] += piece.text
         if piece.ending is not None:
             done.add(piece.sample)
+            _tell_if_stuck(piece.ending, f"Sample {piece.sample}")
         while printed in done:
             print_heading(f"sample {printed}")
             write_text(f"{prompt}{texts[printed]}\n")
             printed += 1
+
+
+def _tell_if_stuck(ending: str | None, what: str) -> None:
+    if ending == "stuck":
+        sys.stdout.flush()
+        reason = "ends because its rules left no token that could come next; loosen one of them."
+        print(f"{what} {reason}", file=sys.stderr)
 
 
 def print_heading(words: str) -> None:

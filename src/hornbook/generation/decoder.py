@@ -267,7 +267,7 @@ class Decoder:
     def _uniforms(self) -> torch.Tensor:
         """[rows] the draws of this step; greedy rows have none."""
         numbers = [next(row.uniforms) if row.config.temperature else 0.0 for row in self._rows]
-        return torch.tensor(numbers).to(self._device)
+        return torch.tensor(numbers, device=self._device)
 
     def _choose(self, logits: torch.Tensor) -> list[Token | None]:
         """[rows, vocab_size] logits to a token for each row."""

@@ -81,6 +81,7 @@ def plain_step(model: Transformer) -> NextStep:
     if model.position_embedding is not None:
         places = model.position_embedding.weight
     first_norm = None if model.embedding_norm is None else _plain(model.embedding_norm)
+    turn_to = _turner(model)
     last_norm, head = _plain(model.final_norm), model.output_head
 
     def step(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
@@ -89,21 +90,21 @@ def plain_step(model: Transformer) -> NextStep:
         assert isinstance(cache, KVCache)
         length, positions, mask = cache.length, None, None
         if not cache.even:
-            missing = cache.missing()[:, None]
+            missing = cache.missing()
             positions = length - missing
-            mask = (model.places[: length + 1] >= missing)[:, None, None]
-        x = F.embedding(tokens, table)
+            mask = (model.places[: length + 1] >= missing[:, None])[:, None, None]
+        x = F.embedding(tokens.flatten(), table)
         if factor != 1:
             x = x * factor
         if places is not None:
             x = x + (places[length] if positions is None else places[positions])
         if first_norm is not None:
             x = first_norm(x)
-        turn = _turn(model, length, positions)
+        turn = turn_to(length, positions)
         for block in blocks:
             x = block(x, turn, cache, mask)
         cache.advance(1)
-        return head(last_norm(x)[:, 0]), memory
+        return head(last_norm(x)), memory
 
     return step
 
@@ -121,8 +122,8 @@ def _block_step(
     parts, kept = (turned, attention.kv_heads), (heads, attention.kv_heads)
     query_norm, key_norm, scale = attention.query_norm, attention.key_norm, attention.scale
     grouped = heads != attention.kv_heads
-    qkv, output = _product(attention.qkv), _product(attention.output)
-    up, down, bend, gated = _product(part.up), _product(part.down), part.bend, part.gated
+    qkv, add_output = _product(attention.qkv), _sum(attention.output)
+    up, add_down, bend, gated = _product(part.up), _sum(part.down), part.bend, part.gated
 
     def step(
         x: torch.Tensor, turn: Turn | None, cache: KVCache, mask: torch.Tensor | None
@@ -145,35 +146,60 @@ def _block_step(
             taken = dot_product_attention(query, key, value, mask=mask)
         else:
             taken = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        x = x + output(taken.reshape(rows, 1, -1))
+        x = add_output(x, taken.reshape(rows, -1))
         y = up(second_norm(x))
         if gated:
             gate, y = y.chunk(2, dim=-1)
-            return x + down(bend(gate) * y)
-        return x + down(bend(y))
+            return add_down(x, bend(gate) * y)
+        return add_down(x, bend(y))
 
     return step
 
 
-def _turn(model: Transformer, length: int, positions: torch.Tensor | None) -> Turn | None:
-    """What turns heads to the place of the newest token; rotary positions only."""
-    if model.rotary is None:
-        return None
-    cosines, sines = model.rotary.rotation(1, length, positions)
+def _turner(model: Transformer) -> Callable[[int, torch.Tensor | None], Turn | None]:
+    """For a place in the row, or for one of each row, what turns heads to it."""
+    rotary = model.rotary
+    if rotary is None:
+        return lambda length, positions: None
+    cosines, sines = rotary.cosines, rotary.sines
     if 2 * cosines.shape[-1] != model.config.head_size:
-        return lambda heads: rotate(heads, cosines, sines)
+
+        def in_part(length: int, positions: torch.Tensor | None) -> Turn:
+            places = None if positions is None else positions[:, None]
+            rotation = rotary.rotation(1, length, places)
+            return lambda heads: rotate(heads, *rotation)
+
+        return in_part
     # The halves of a head against each other, in three operations instead of eight.
     half = cosines.shape[-1]
     own, other = torch.cat((cosines, cosines), -1), torch.cat((-sines, sines), -1)
-    return lambda heads: torch.addcmul(heads * own, heads.roll(half, -1), other)
+
+    def whole(length: int, positions: torch.Tensor | None) -> Turn:
+        if positions is None:
+            first, second = own[length], other[length]
+        else:
+            first, second = own[positions][:, None, None], other[positions][:, None, None]
+        return lambda heads: torch.addcmul(heads * first, heads.roll(half, -1), second)
+
+    return whole
 
 
 def _product(part: Linear) -> Map:
     """What ``part`` computes, without looking again how."""
     if part.product is not None:
         return part.product
-    weight, bias = part.weight, part.bias
-    return lambda x: F.linear(x, weight, bias)
+    weight, bias = part.weight.t(), part.bias
+    if bias is None:
+        return lambda x: torch.mm(x, weight)
+    return lambda x: torch.addmm(bias, x, weight)
+
+
+def _sum(part: Linear) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The residual and what ``part`` computes of the second argument."""
+    weight, product = part.weight.t(), _product(part)
+    if part.product is None and part.bias is None:
+        return lambda x, y: torch.addmm(x, y, weight)
+    return lambda x, y: product(y).add_(x)
 
 
 def _plain(norm: nn.Module) -> Map:

@@ -29,7 +29,7 @@ from hornbook.generation import (
     stream,
 )
 from hornbook.listener import SILENT, Listener
-from hornbook.models import LanguageModel
+from hornbook.models import LanguageModel, WeightKind, quantise
 from hornbook.models.undrawn import undrawn
 from hornbook.runs.assembly import make_model, opening_id
 from hornbook.runs.checkpoints import Checkpoint, list_checkpoints
@@ -121,6 +121,20 @@ class Run:
     def to(self, device: str | torch.device) -> Run:
         """Move the model to ``device`` and return the run."""
         self.model.to(torch.device(device))
+        return self
+
+    def quantise(self, kind: WeightKind) -> Run:
+        """Keep the model's matrices in other numbers from now on, and return the run.
+
+        Args:
+            kind: ``bfloat16`` or ``int8``, which make writing faster and the model a little worse
+                (``hornbook score --quantise`` measures by how much), or ``float32``, which only
+                lays them out for the processor.
+
+        Raises:
+            GenerationError: when the model has no matrices that could be changed.
+        """
+        self.model = quantise(self.model, kind)
         return self
 
     def sample(self, prompt: str = "", **settings: Any) -> Sample:
