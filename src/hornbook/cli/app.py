@@ -28,6 +28,7 @@ from hornbook.cli import (
     runs,
     sample,
     score,
+    serve,
     tokenizer,
     train,
 )
@@ -129,6 +130,7 @@ def hornbook(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
+app.command("serve")(serve.serve)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("runs")(runs.runs)

@@ -98,6 +98,10 @@ class Writer:
         """The tokens that a text goes on from; at least one."""
         return self._tokenizer.encode(prompt, add_start=config.add_start) or [self._opening]
 
+    def check(self, ids: Sequence[int], config: SamplingConfig) -> None:
+        """Raise a ``GenerationError`` when a setting or the prompt does not fit the model."""
+        self._decoder.check(ids, config)
+
     def join(
         self,
         prompt: str | Sequence[int],
