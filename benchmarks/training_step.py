@@ -11,76 +11,25 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMissingImports]
+ROOT = Path(__file__).resolve().parents[1]
+# Beside this file stands one with the name of a package that transformers needs.
+sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p).resolve() != ROOT / "benchmarks")]
 
-from hornbook.data import Batch
-from hornbook.models import Transformer, TransformerConfig, build_model
-from hornbook.optimization import OptimizerConfig, build_optimizer
-from hornbook.runs.config import RunConfig
-from hornbook.training.equipment import choose_equipment, make_step
-from hornbook.training.step import read
+import torch  # noqa: E402
+
+from benchmarks.gpt2_form import build_ours, build_theirs  # noqa: E402
+from hornbook.data import Batch  # noqa: E402
+from hornbook.optimization import OptimizerConfig, build_optimizer  # noqa: E402
+from hornbook.runs.config import RunConfig  # noqa: E402
+from hornbook.training.equipment import choose_equipment, make_step  # noqa: E402
+from hornbook.training.step import read  # noqa: E402
 
 VOCAB = 2048
-
-
-def build_ours(layers: int, heads: int, width: int, context: int) -> Transformer:
-    config = TransformerConfig(
-        layers=layers,
-        heads=heads,
-        d_model=width,
-        positions="learned",
-        norm="layernorm",
-        feedforward="gelu",
-        tied_head=True,
-        bias=True,
-    )
-    model = build_model(config, vocab_size=VOCAB, context_length=context, seed=1)
-    assert isinstance(model, Transformer)
-    return model.train()
-
-
-def build_theirs(ours: Transformer, layers: int, heads: int, width: int) -> GPT2LMHeadModel:
-    """The same network out of transformers, with our weights in it."""
-    config = GPT2Config(
-        vocab_size=VOCAB,
-        n_positions=ours.capacity,
-        n_embd=width,
-        n_layer=layers,
-        n_head=heads,
-        activation_function="gelu",
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-    )
-    model = GPT2LMHeadModel(config).train()
-    names = {
-        "attention_norm": "ln_1",
-        "attention.qkv": "attn.c_attn",
-        "attention.output": "attn.c_proj",
-        "feedforward_norm": "ln_2",
-        "feedforward.up": "mlp.c_fc",
-        "feedforward.down": "mlp.c_proj",
-    }
-    state = {
-        "transformer.wte.weight": ours.token_embedding.weight,
-        "transformer.wpe.weight": ours.get_parameter("position_embedding.weight"),
-        "transformer.ln_f.weight": ours.get_parameter("final_norm.weight"),
-        "transformer.ln_f.bias": ours.get_parameter("final_norm.bias"),
-        "lm_head.weight": ours.token_embedding.weight,
-    }
-    for layer in range(layers):
-        for mine, peer in names.items():
-            for kind in ("weight", "bias"):
-                tensor = ours.get_parameter(f"blocks.{layer}.{mine}.{kind}")
-                # Its Conv1D holds matrices the other way round.
-                turned = tensor.t() if tensor.ndim == 2 else tensor
-                state[f"transformer.h.{layer}.{peer}.{kind}"] = turned
-    model.load_state_dict({name: tensor.detach().clone() for name, tensor in state.items()})
-    return model
 
 
 def main() -> None:
@@ -95,7 +44,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
 
-    ours = build_ours(given.layers, given.heads, given.width, given.context)
+    ours = build_ours(given.layers, given.heads, given.width, context=given.context, vocab=VOCAB)
     theirs = build_theirs(ours, given.layers, given.heads, given.width)
     ids = torch.randint(0, VOCAB, (given.batch, given.context + 1))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()

@@ -21,6 +21,8 @@ COMMANDS = [
     "serve",
     "compare",
     "lr-find",
+    "account",
+    "diagram",
     "runs",
     "show",
     "verify",

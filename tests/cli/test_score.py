@@ -50,6 +50,26 @@ def test_json_is_one_object_or_one_a_token(
     assert [line["log_probability"] for line in lines] == scored.log_probabilities.tolist()
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+def test_what_fewer_bits_cost_is_told(
+    call: Any, finished_run: hornbook.Run, file: Path, kind: Any
+) -> None:
+    exact = finished_run.score(TEXT)
+    rounded = hornbook.open_run(finished_run.path).quantise(kind).score(TEXT)
+    assert 0 < abs(rounded.nats - exact.nats) < 0.05 * exact.nats
+    words = ["score", finished_run.path, file, "--quantise", kind]
+    printed = call(*words).stdout
+    assert f"bits per byte  {exact.bits_per_byte:.4f}\n" in printed
+    assert f"{rounded.bits_per_byte:.4f} bits per byte" in printed.splitlines()[-1]
+    summary = json.loads(call(*words, "--json").stdout)
+    assert summary["nats"] == exact.nats
+    assert summary["quantised"]["kind"] == kind
+    assert summary["quantised"]["nats"] == rounded.nats
+    wrong = call(*words[:-1], "int4")
+    assert wrong.exit_code == 2
+    assert "float32, bfloat16, int8" in wrong.stderr
+
+
 def test_a_table_of_the_first_tokens(call: Any, finished_run: hornbook.Run) -> None:
     long = TEXT * 120
     assert finished_run.score(long).tokens > 2000

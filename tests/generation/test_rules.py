@@ -244,3 +244,33 @@ def test_explaining_names_the_rule_that_removed_a_token() -> None:
     assert sum(each.probability for each in drawn) == pytest.approx(1)
     assert all((each.probability > 0) == (each.removed_by is None) for each in drawn + greedy)
     assert [each.removed_by for each in greedy] == [None] + ["temperature"] * 5
+
+
+def test_a_step_never_waits_for_the_device() -> None:
+    """On tensors without numbers, whatever reads one or has a shape by one would fail."""
+    nowhere = torch.device("meta")
+    chooser = Chooser(Vocabulary(VOCAB, tuple(bytes([n]) for n in range(VOCAB)), end_id=3), nowhere)
+    chooser.join(
+        SamplingConfig(
+            top_k=5,
+            top_p=0.9,
+            min_p=0.1,
+            typical_p=0.9,
+            repetition_penalty=1.2,
+            presence_penalty=1,
+            frequency_penalty=1,
+            no_repeat_ngram=3,
+            logit_bias=((4, 1.0),),
+            min_tokens=4,
+        ),
+        [1, 2, 3],
+    )
+    chooser.join(SamplingConfig(temperature=0), [1])
+    for _ in range(3):
+        choice = chooser.choose(
+            torch.empty(2, VOCAB, device=nowhere), torch.empty(2, device=nowhere)
+        )
+        assert choice.possible is not None
+        chooser.accept(choice.ids)
+    with pytest.raises(RuntimeError, match="meta"):
+        chooser.explain(torch.empty(2, VOCAB, device=nowhere), 2)

@@ -137,7 +137,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_unknown_preset_names_the_presets() -> None:
-    with pytest.raises(ConfigError, match="characters, gpt2, nanogpt-cpu, small, tiny"):
+    with pytest.raises(ConfigError, match="characters, gpt2, gpt2-xl-swiglu, nanogpt-cpu, small"):
         resolve(preset="smal")
 
 

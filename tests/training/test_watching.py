@@ -15,12 +15,12 @@ import torch
 
 import hornbook
 from hornbook.inspection import write_report
+from hornbook.inspection.accounting.devices import CARDS
+from hornbook.inspection.accounting.products import training_flops_per_token
 from hornbook.listener import Listener
 from hornbook.models import Transformer
-from hornbook.models.flops import training_flops_per_token
 from hornbook.runs.archive import pack_run, unpack_run
 from hornbook.runs.verification import verify_run
-from hornbook.training import peaks
 from hornbook.training.jumps import DEVIATIONS, FEWEST, REMEMBERED, expectation, jump
 from hornbook.training.peaks import device_peak, stated_peak
 from hornbook.training.precision import Precision
@@ -117,8 +117,8 @@ def test_peaks_are_those_of_the_whole_name(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA L4")
     assert device_peak(bfloat16) == 121e12
     assert device_peak(Precision("float32", "", torch.device("cpu"))) is None
-    for pattern, peak in peaks._PEAKS.items():
-        assert 0 < peak.float32 < peak.float16, pattern
+    for card in CARDS:
+        assert 0 < card.peak.float32 < card.peak.float16, card
 
 
 # --- jumps

@@ -17,12 +17,14 @@ import typer
 from typer.core import TyperGroup
 
 from hornbook.cli import (
+    account,
     bench,
     bundle,
     compare,
     config,
     corpora,
     data,
+    diagram,
     import_export,
     lr_find,
     runs,
@@ -133,6 +135,8 @@ app.command("score")(score.score)
 app.command("serve")(serve.serve)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
+app.command("account")(account.account)
+app.command("diagram")(diagram.diagram)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from hornbook.cli import sampling_options as options
 from hornbook.cli.input_text import read_text
 from hornbook.errors import HornbookError
+
+if TYPE_CHECKING:
+    from hornbook.models import WeightKind
 
 
 def sample(
@@ -40,6 +44,22 @@ def sample(
         list[str] | None,
         typer.Option(metavar="TEXT", help="End where this would appear; may be repeated."),
     ] = None,
+    min_tokens: options.MinTokens = None,
+    min_p: options.MinP = None,
+    typical_p: options.TypicalP = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    presence_penalty: options.PresencePenalty = None,
+    frequency_penalty: options.FrequencyPenalty = None,
+    no_repeat_ngram: options.NoRepeatNgram = None,
+    logit_bias: options.LogitBias = None,
+    pattern: options.Pattern = None,
+    allowed: options.Allowed = None,
+    banned: options.Banned = None,
+    words: options.Settings = None,
+    beams: options.Beams = None,
+    length_penalty: options.LengthPenalty = None,
+    contrast: options.Contrast = None,
+    candidates: options.Candidates = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same text.")] = None,
     samples: Annotated[int, typer.Option(help="How many texts to draw.")] = 1,
     prompts: Annotated[
@@ -49,6 +69,10 @@ def sample(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a sample, each on its own line.")
     ] = False,
+    quantise: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Keep the weights in bfloat16 or int8: faster."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")
     ] = "auto",
@@ -62,12 +86,21 @@ def sample(
     Examples:
       hornbook sample runs/poems-tiny "The river"
       hornbook sample runs/poems-tiny@400 "The river" --temperature 0.5 --samples 3 --seed 7
+      hornbook sample runs/poems-tiny "On " --pattern "[A-Z][a-z]+, \\d+ (May|June)"
+      hornbook sample runs/poems-tiny "The river" --beams 8 --samples 2 --no-repeat-ngram 3
       hornbook sample runs/poems-tiny
       hornbook sample runs/poems-tiny --prompts beginnings.txt --json
     """
     from hornbook.cli.prompt import Prompt
-    from hornbook.cli.samples import finished, print_objects, print_pieces, print_samples
+    from hornbook.cli.samples import (
+        finished,
+        print_found,
+        print_objects,
+        print_pieces,
+        print_samples,
+    )
     from hornbook.cli.screen import on_terminal
+    from hornbook.cli.searches import chosen_search
     from hornbook.runs.resolution import resolve
     from hornbook.runs.run import open_run
     from hornbook.training import choose_device
@@ -77,32 +110,57 @@ def sample(
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
+        "min_p": min_p,
+        "typical_p": typical_p,
+        "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty,
+        "frequency_penalty": frequency_penalty,
+        "no_repeat_ngram": no_repeat_ngram,
+        "logit_bias": logit_bias,
+        "min_tokens": min_tokens,
         "max_tokens": max_tokens,
-        "stop": tuple(stop) if stop else None,
+        "pattern": pattern,
+        "allowed": allowed,
+        "banned": banned,
+        "stop": stop,
         "seed": seed,
+        "samples": samples,
     }
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = options.changed_settings(given, words)
+    search = chosen_search(
+        opened,
+        changes,
+        beams=beams,
+        length_penalty=length_penalty,
+        contrast=contrast,
+        candidates=candidates,
+    )
     beginnings = _beginnings(prompt, prompts)
-    changes["samples"] = samples
     settings = opened.sampling(changes)  # mistakes show before weights are read
     place = resolve(base=opened.config, overrides={"training.device": device}).training.device
     opened.to(choose_device(place))
+    if quantise is not None:
+        opened.quantise(cast("WeightKind", quantise))  # another word is told there
+    texts_of = search or (lambda beginning: opened.samples(beginning, **changes))
     try:
         if (
             beginnings is None
             and not as_json
+            and search is None
             and on_terminal(sys.stdin)
             and on_terminal(sys.stdout)
         ):
             Prompt(opened, changes).open()
         elif as_json:
-            texts = finished(opened.samples(each, **changes) for each in beginnings or [""])
-            print_objects(opened, texts, settings.seed)
+            print_objects(opened, finished(map(texts_of, beginnings or [""])), settings.seed)
         elif beginnings is None or len(beginnings) == 1:
             beginning = beginnings[0] if beginnings else ""
-            print_pieces(beginning, opened.stream(beginning, **changes), samples)
+            if search is None:
+                print_pieces(beginning, opened.stream(beginning, **changes), settings.samples)
+            else:
+                print_found(search(beginning))
         else:
-            print_samples(finished(opened.samples(each, **changes) for each in beginnings))
+            print_samples(finished(map(texts_of, beginnings)))
     except KeyboardInterrupt:
         print(flush=True)  # so that the message begins on a line of its own
         raise

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import typer
 
@@ -15,7 +15,11 @@ from hornbook.errors import HornbookError
 
 if TYPE_CHECKING:
     from hornbook.generation import Score
+    from hornbook.models import WeightKind
     from hornbook.runs.run import Run
+
+Rounded: TypeAlias = "tuple[str, Score]"
+"""How the weights were kept, and what was found with them."""
 
 SHOWN = 2000
 """Tokens that are coloured or listed unless all are asked for."""
@@ -46,6 +50,13 @@ def score(
     every: Annotated[
         bool, typer.Option("--all", help=f"Colour or list all tokens, not the first {SHOWN:,}.")
     ] = False,
+    quantise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Score with the weights in bfloat16 or int8, too, and tell what that costs.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="One JSON object; with --tokens one for each token."),
@@ -64,6 +75,7 @@ def score(
     Examples:
       hornbook score runs/poems-tiny new-poem.txt
       echo "The river falls" | hornbook score runs/poems-tiny --tokens
+      hornbook score runs/poems-tiny new-poem.txt --quantise int8
     """
     from hornbook.cli.input_text import read_text
     from hornbook.cli.screen import ScreenListener
@@ -81,17 +93,25 @@ def score(
     opened.to(choose_device(place))
     with ScreenListener() as listener:
         scored = opened.score(text, overlap=overlap, listener=listener)
+        rounded = None
+        if quantise is not None:
+            opened.quantise(cast("WeightKind", quantise))  # another word is told there
+            rounded = quantise, opened.score(text, overlap=overlap, listener=listener)
     first = None if every else SHOWN
     if as_json:
         # A list that stops in the middle would be taken for the whole: JSON lists every token.
-        lines = _token_objects(scored) if tokens else iter([_summary(opened, file, scored)])
+        lines = (
+            _token_objects(scored) if tokens else iter([_summary(opened, file, scored, rounded)])
+        )
         for line in lines:
             print(json.dumps(line, ensure_ascii=False))
     else:
-        _show(opened, scored, first, listed=tokens)
+        _show(opened, scored, first, rounded, listed=tokens)
 
 
-def _show(run: Run, scored: Score, first: int | None, *, listed: bool) -> None:
+def _show(
+    run: Run, scored: Score, first: int | None, rounded: Rounded | None, *, listed: bool
+) -> None:
     from rich.console import Console
 
     from hornbook.cli.screen import on_terminal
@@ -111,11 +131,11 @@ def _show(run: Run, scored: Score, first: int | None, *, listed: bool) -> None:
         print(f"\nThe first {shown:,} of {scored.tokens:,} tokens are shown; --all shows the rest.")
     if listed or live:
         print()
-    for name, words in _facts(run, scored):
+    for name, words in _facts(run, scored, rounded):
         print(f"{name:<15}{words}")
 
 
-def _facts(run: Run, scored: Score) -> Iterator[tuple[str, str]]:
+def _facts(run: Run, scored: Score, rounded: Rounded | None) -> Iterator[tuple[str, str]]:
     yield "tokens", f"{scored.tokens:,}, {scored.bytes:,} bytes of text"
     yield "surprise", f"{scored.nats:,.2f} nats, {scored.loss:.4f} a token"
     bits = scored.bits_per_byte
@@ -123,10 +143,24 @@ def _facts(run: Run, scored: Score) -> Iterator[tuple[str, str]]:
     yield "perplexity", f"{scored.perplexity:,.2f} of {run.tokenizer.vocab_size:,} tokens"
     likeliest = int((scored.ranks == 1).sum())
     yield "likeliest", f"{likeliest:,} tokens, {100 * likeliest / scored.tokens:.1f} %"
+    if rounded is not None:
+        kind, other = rounded
+        dearer = other.loss - scored.loss
+        yield (
+            f"in {kind}",
+            f"{other.nats:,.2f} nats, {dearer:+.4f} a token"
+            + _more_bits(scored.bits_per_byte, other.bits_per_byte),
+        )
 
 
-def _summary(run: Run, file: str, scored: Score) -> dict[str, Any]:
-    return {
+def _more_bits(exact: float | None, rounded: float | None) -> str:
+    if exact is None or rounded is None:
+        return ""
+    return f"; {rounded:.4f} bits per byte, {rounded - exact:+.4f}"
+
+
+def _summary(run: Run, file: str, scored: Score, rounded: Rounded | None) -> dict[str, Any]:
+    found = {
         "run": str(run.path),
         "step": run.checkpoint.step,
         "file": file,
@@ -138,6 +172,15 @@ def _summary(run: Run, file: str, scored: Score) -> dict[str, Any]:
         "perplexity": scored.perplexity,
         "likeliest": int((scored.ranks == 1).sum()),
     }
+    if rounded is not None:
+        kind, other = rounded
+        found["quantised"] = {
+            "kind": kind,
+            "nats": other.nats,
+            "nats_per_token": other.loss,
+            "bits_per_byte": other.bits_per_byte,
+        }
+    return found
 
 
 def _token_objects(scored: Score) -> Iterator[dict[str, Any]]:

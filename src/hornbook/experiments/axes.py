@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -93,18 +93,25 @@ def combinations(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
         yield {axis.key: value for axis, value in zip(axes, values, strict=True)}
 
 
-def point_name(key: str, value: Any) -> str:
-    """A value as a part of a cell's name; alone it says enough if it is a word or a fraction.
+def point_names(at: Mapping[str, Any]) -> list[str]:
+    """The place of a cell on its axes as parts of its name; a fraction alone says enough.
 
-    >>> point_name("training.optimizer.kind", "sgd"), point_name("training.learning_rate", 0.01)
-    ('sgd', '0.01')
-    >>> point_name("model.layers", 4), point_name("model.bias", True)
-    ('layers-4', 'bias-true')
+    >>> point_names({"training.optimizer.kind": "sgd", "training.learning_rate": 0.01})
+    ['sgd', '0.01']
+    >>> point_names({"sampling.top_p": 0.9, "sampling.temperature": 0.5})
+    ['top_p-0.9', 'temperature-0.5']
+    >>> point_names({"model.layers": 4, "model.bias": True})
+    ['layers-4', 'bias-true']
     """
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, bool):
-        value = str(value).lower()
-    elif isinstance(value, str):
+    fractions = sum(isinstance(value, float) for value in at.values())
+    return [
+        f"{value:g}" if isinstance(value, float) and fractions == 1 else _named(key, value)
+        for key, value in at.items()
+    ]
+
+
+def _named(key: str, value: Any) -> str:
+    if isinstance(value, str):
         return re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._") or "none"
-    return f"{key.rpartition('.')[2]}-{value}"
+    shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
+    return f"{key.rpartition('.')[2]}-{shown}"

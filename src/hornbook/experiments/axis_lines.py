@@ -9,11 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from hornbook.experiments.axes import point_name
-from hornbook.experiments.study import Study
+from hornbook.experiments.study import REAL_TEXT, Study
 
 FEWEST = 3
 """With fewer points there is no line to see."""
+WIDE = 20
+"""What spans more than this ratio is drawn on a logarithmic scale."""
 _NEARLY = 0.15
 """How much steps of a geometric row may differ, for numbers that were rounded."""
 
@@ -25,7 +26,7 @@ class AxisLines:
     Attributes:
         key: the setting.
         title: what to call it.
-        logarithmic: whether its points stand at equal ratios.
+        logarithmic: whether its points stand at equal ratios, or far apart.
         lines: the cells of each line with their place, from left to right, by its label.
     """
 
@@ -41,13 +42,14 @@ class AxisLines:
 
 
 def lines_of(study: Study, cells: list[str]) -> AxisLines | None:
-    """The cells along the axis with the most numbers, or ``None`` if none has enough.
+    """The cells along the axis with the most numbers, or ``None`` if some cell is on no line.
 
     Args:
         study: what was compared.
-        cells: the names of those that took part; cells without a place are on no line.
+        cells: the names of those that took part.
     """
-    placed = {cell.name: cell for cell in study.cells if cell.at and cell.name in cells}
+    placed = {cell.name: cell for cell in study.cells if cell.name in cells}
+    placed.pop(REAL_TEXT, None)
     counts = {
         key: len({cell.at.get(key) for cell in placed.values()})
         for key in _numeric_keys([cell.at for cell in placed.values()])
@@ -57,14 +59,15 @@ def lines_of(study: Study, cells: list[str]) -> AxisLines | None:
         return None
     lines: dict[str, list[tuple[float, str]]] = {}
     for cell in placed.values():
-        rest = [point_name(name, value) for name, value in cell.at.items() if name != key]
+        rest = [_choice(name, value) for name, value in cell.at.items() if name != key]
         label = ", ".join([*([cell.line] if cell.line else []), *rest])
         lines.setdefault(label, []).append((float(cell.at[key]), cell.name))
     for line in lines.values():
         line.sort()
     title = next((axis.title for axis in study.axes if axis.key == key and axis.title), "")
     points = sorted({place for line in lines.values() for place, _ in line})
-    return AxisLines(key, title or _words(key), is_geometric(points), lines)
+    wide = points[0] > 0 and points[-1] >= WIDE * points[0]
+    return AxisLines(key, title or _words(key), wide or is_geometric(points), lines)
 
 
 def is_geometric(points: list[float]) -> bool:
@@ -91,6 +94,11 @@ def _numeric_keys(places: list[dict[str, Any]]) -> list[str]:
             for place in places
         )
     ]
+
+
+def _choice(key: str, value: Any) -> str:
+    """A value of another axis: words speak for themselves."""
+    return value if isinstance(value, str) else f"{_words(key)} {str(value).lower()}"
 
 
 def _words(key: str) -> str:

@@ -13,6 +13,7 @@ What lies far above the rest would flatten the part that matters, and stands at 
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,8 +32,12 @@ _LEGEND_ROW = 0.24
 """Height of a row of the legend [inches]."""
 _FAR = 4.0
 """What is so many times as far above the best as the middle is would flatten the rest."""
-_MOST_TICKS = 7
-"""With more points, only round numbers are written at the axis."""
+_MARK_STEP = 0.055
+"""From one mark at the upper edge to the next below it, as a share of the axes' height."""
+_REAL: dict[str, Any] = {"color": MUTED, "linewidth": 1.2, "linestyle": (0, (4, 3))}
+"""The line of the real text."""
+_MOST_TICKS = {1: 7, 2: 5}
+"""With more points, only round numbers are written at the axis; by the panels in a row."""
 
 
 def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
@@ -42,15 +47,23 @@ def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
     rows = -(-len(verdicts) // columns)
     panel = _PANEL + _PANEL_HEAD + _PANEL_FOOT
     per_row = max(1, min(5, int(90 / (max(map(len, lines.lines)) + 6))))
-    legend = _LEGEND_ROW * -(-len(lines.lines) // per_row) if len(lines.lines) > 1 else 0.0
-    foot = caption(comparison).replace("; dots: seeds", "")
+    labels = list(lines.lines)
+    if REAL_TEXT in comparison.record.cells:
+        labels.append(REAL_TEXT)
+    legend = _LEGEND_ROW * -(-len(labels) // per_row) if len(labels) > 1 else 0.0
+    fates = any(comparison.fate(cell) for line in lines.lines.values() for _, cell in line)
+    foot = caption(comparison) + ("; x: diverged or crashed" if fates else "")
+    if REAL_TEXT in comparison.record.cells:
+        foot += "; the nearer to the real text, the better"
+    if any(_is_far(verdict) for verdict in verdicts):
+        foot += "; triangle: above the picture"
     figure, height, top = sheet(
         comparison.record.study.question or comparison.record.study.name,
-        f"{foot}; x: diverged, triangle: beyond the picture",
+        foot,
         panel * rows + legend,
     )
     if legend:
-        _draw_legend(figure, list(lines.lines), per_row, (top + 0.08) / height)
+        _draw_legend(figure, labels, per_row, (top + 0.08) / height)
     left, gap, right = 0.75, 0.75, 0.3
     width = (WIDTH - left - gap * (columns - 1) - right) / columns
     for number, verdict in enumerate(verdicts):
@@ -63,8 +76,10 @@ def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
         )
         axes = figure.add_axes(place, facecolor="none")
         _draw_panel(axes, comparison, verdict, lines)
+        _ticks(axes, verdict, lines, _MOST_TICKS[columns])
         unit = f", {verdict.measure.unit}" if verdict.measure.unit else ""
-        title = f"{verdict.measure.title}{unit} {wish(verdict)}"
+        aim = "" if verdict.measure.aim == "like" else f" {wish(verdict)}"
+        title = f"{verdict.measure.title}{unit}{aim}"
         axes.set_title(title, fontsize=9, color=INK, loc="left", pad=8)
     return figure
 
@@ -73,7 +88,10 @@ def _draw_legend(figure: Figure, labels: list[str], per_row: int, top: float) ->
     handles = [
         Line2D([], [], color=_colour(n), marker=_mark(n), markersize=5, linewidth=1.5, label=label)
         for n, label in enumerate(labels)
+        if label != REAL_TEXT
     ]
+    if REAL_TEXT in labels:
+        handles.append(Line2D([], [], label="real text", **_REAL))
     figure.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0.3 / WIDTH, top), ncol=per_row,
         frameon=False, fontsize=8.5, handlelength=1.8, columnspacing=1.4, labelspacing=0.35,
@@ -83,7 +101,7 @@ def _draw_legend(figure: Figure, labels: list[str], per_row: int, top: float) ->
 
 def _draw_panel(axes: Axes, comparison: Comparison, verdict: Verdict, lines: AxisLines) -> None:
     means = [found.mean for found in verdict.estimates.values()]
-    ceiling = _ceiling(means) if verdict.measure.aim == "less" else None
+    ceiling = _ceiling(means) if _is_far(verdict) else None
     edge: list[tuple[float, str, str]] = []
     for number, line in enumerate(lines.lines.values()):
         colour = _colour(number)
@@ -102,31 +120,32 @@ def _draw_panel(axes: Axes, comparison: Comparison, verdict: Verdict, lines: Axi
             color=colour, marker=_mark(number), markersize=4.5, linewidth=1.5, elinewidth=1.1,
             capsize=2.5,
         )  # fmt: skip
-    if ceiling is not None and any(mean > ceiling for mean in means):
+    if ceiling is not None:
         bottom = axes.get_ylim()[0]
         axes.set_ylim(bottom, ceiling)
-    for x, mark, colour in edge:
+    for number, (x, mark, colour) in enumerate(edge):
+        above = sum(other[0] == x for other in edge[:number])  # marks of one place hang in a row
         axes.plot(
-            [x], [0.97], mark, color=colour, markersize=6, transform=axes.get_xaxis_transform(),
+            [x],
+            [0.97 - _MARK_STEP * above],
+            mark,
+            color=colour,
+            markersize=6,
+            transform=axes.get_xaxis_transform(),
             clip_on=False,
-        )  # fmt: skip
+        )
     real = verdict.estimates.get(REAL_TEXT)
     if real is not None:
-        axes.axhline(real.mean, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
-        axes.annotate(
-            "real text", (1.0, real.mean), xycoords=("axes fraction", "data"), fontsize=8,
-            color=MUTED, ha="right", va="bottom", xytext=(0, 2), textcoords="offset points",
-        )  # fmt: skip
-    _ticks(axes, verdict, lines)
+        axes.axhline(real.mean, **_REAL)
 
 
-def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines) -> None:
+def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines, most: int) -> None:
     points = lines.points
     if lines.logarithmic:
         axes.set_xscale("log")
         axes.set_xlim(points[0] / 1.25, points[-1] * 1.25)
-    if len(points) <= _MOST_TICKS or not lines.logarithmic:
-        axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // _MOST_TICKS)]))
+    if len(points) <= most or not lines.logarithmic:
+        axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // most)]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -136,6 +155,12 @@ def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines) -> None:
     scale = " (logarithmic)" if lines.logarithmic else ""
     axes.set_xlabel(f"{lines.title}{scale}", fontsize=8.5, color=MUTED, labelpad=5)
     plain_axes(axes)
+
+
+def _is_far(verdict: Verdict) -> bool:
+    """Whether some means lie above the picture."""
+    means = [found.mean for found in verdict.estimates.values()]
+    return verdict.measure.unit == "bits per byte" and _ceiling(means) is not None
 
 
 def _ceiling(means: list[float]) -> float | None:

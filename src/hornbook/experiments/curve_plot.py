@@ -6,13 +6,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hornbook.experiments.comparison import Comparison
-from hornbook.experiments.sheet import MARKS, PALETTE, WIDTH, plain_axes, sheet
+from hornbook.experiments.sheet import MARKS, PALETTE, WIDTH, plain_axes, sheet, short_name
 from hornbook.inspection.style import MUTED, file_bytes, own_style
 
 MOST_LINES = 12
 """More lines cannot be told apart; those that end best are drawn."""
 _PANEL, _PANEL_HEAD, _PANEL_FOOT = 3.2, 0.15, 0.62
 """Heights of the axes, of what stands above and below them [inches]."""
+_LETTER = 0.075
+"""Width of a letter of a name, rounded up [inches]."""
 _SHOWN_FROM = 0.08
 """What comes before this share of the steps may stand above the picture."""
 
@@ -45,7 +47,8 @@ def _figure(comparison: Comparison) -> Figure:
         "in the order in which they end",
         _PANEL_HEAD + _PANEL + _PANEL_FOOT,
     )
-    left, right = 0.75, 2.35
+    names = {cell: short_name(cell) for cell in curves}
+    left, right = 0.75, 0.75 + _LETTER * max(map(len, names.values()), default=0)
     place = (
         left / WIDTH,
         (top - _PANEL_HEAD - _PANEL) / height,
@@ -59,7 +62,7 @@ def _figure(comparison: Comparison) -> Figure:
         number = len(curves) - 1 - number
         axes.plot(
             [x for x, _ in curve], [y for _, y in curve], color=PALETTE[number % len(PALETTE)],
-            marker=MARKS[number % len(MARKS)], markersize=3.5, linewidth=1.5, label=cell,
+            marker=MARKS[number % len(MARKS)], markersize=3.5, linewidth=1.5, label=names[cell],
         )  # fmt: skip
         last = curve[-1][0]
         high = max([high, *(y for x, y in curve if x >= _SHOWN_FROM * last)])

@@ -58,8 +58,10 @@ def plan_decoding(
 
     Raises:
         ConfigError: when the budget is too short for sampling and a few steps.
+        RunError: when the validation text is shorter than a sample.
     """
     prepared = preparation.of(with_training(settings, init_from=origin))
+    real_pieces(prepared, settings.sampling, settings.seed)
     if origin:
         tokens, evaluated, plan = 1, DEFAULT_EVALUATED, plan_cell(1, try_cell(settings, prepared))
     else:

@@ -41,14 +41,6 @@ class Measure:
         """The head of its column."""
         return f"{self.title} [{self.unit}]" if self.unit else self.title
 
-    @property
-    def praise(self) -> str:
-        """What the best cell has."""
-        what = f"{self.unit} of {self.title}" if self.aim == "like" and self.unit else self.unit
-        return {"less": f"fewest {self.unit}", "more": f"most {self.unit}"}.get(
-            self.aim, f"nearest to the real text, {what or self.title}"
-        )
-
 
 def _by_name(*measures: Measure) -> dict[str, Measure]:
     return {measure.name: measure for measure in measures}
@@ -58,14 +50,14 @@ TRAINING = _by_name(
     Measure("lines", "lines by themselves", "bits per byte"),
     Measure("running_text", "running text", "bits per byte"),
     Measure("tokens_per_second", "speed", "tokens per second", "more", 0),
-    Measure("steps_to_loss", "steps to the first cell's last loss", "steps", "less", 0),
+    Measure("steps_to_loss", "until the first cell's last loss", "steps", "less", 0),
 )
 """Measures of trained cells. ``steps_to_loss`` needs ``curve_points``."""
 
 DECODING = _by_name(
-    Measure("distinct_1", "distinct words", "of 1", "like"),
-    Measure("distinct_2", "distinct pairs of words", "of 1", "like"),
-    Measure("repetition", "repeated runs of four tokens", "of 1", "like"),
+    Measure("distinct_1", "distinct words", "share", "like"),
+    Measure("distinct_2", "distinct pairs of words", "share", "like"),
+    Measure("repetition", "repeated runs of four words", "share", "like"),
     Measure("perplexity", "perplexity under the model", "", "like", 2),
 )
 """Measures of texts that were sampled."""

@@ -26,7 +26,10 @@ from hornbook.listener import SILENT, Listener
 from hornbook.runs.config import RunConfig
 
 DEFAULT_EVALUATED = 8192
-"""Targets of each measure where a study has no budget."""
+"""The most targets of each measure where a study has no budget."""
+TRAINED_FOR_EVALUATED = 64
+"""Targets trained on for each one that is evaluated, where there is no budget: an evaluated one
+takes a window of its own."""
 WORKER_SECONDS = 6.0
 """What a process of its own takes before its first step [seconds]."""
 
@@ -66,7 +69,7 @@ def plan_study(
     trials, left_out, evaluating = _tried(study, settings, preparation, origin, threads, listener)
     if len(trials) < 2:
         raise _too_few(study, left_out)
-    evaluated = DEFAULT_EVALUATED
+    evaluated = evaluated_without_budget(tokens or 0)
     if budget is not None:
         left = parse_duration(budget) - (time.monotonic() - began)
         left -= WORKER_SECONDS if jobs > 1 else 0
@@ -96,6 +99,15 @@ def plan_study(
         plan={name: plan_cell(tokens, trial) for name, trial in trials.items()},
         left_out={name: " ".join(str(error).split()) for name, error in left_out.items()},
     )
+
+
+def evaluated_without_budget(tokens: int) -> int:
+    """How many targets to evaluate, where each cell is trained on so many.
+
+    >>> [evaluated_without_budget(tokens) for tokens in (1_000, 250_000, 10_000_000)]
+    [2048, 3906, 8192]
+    """
+    return max(FEWEST_EVALUATED, min(DEFAULT_EVALUATED, tokens // TRAINED_FOR_EVALUATED))
 
 
 def _tried(

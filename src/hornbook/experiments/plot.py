@@ -11,8 +11,6 @@ is in another colour. The same numbers give the same bytes.
 
 from __future__ import annotations
 
-import textwrap
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -20,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from hornbook.experiments.axis_lines import lines_of
 from hornbook.experiments.axis_plot import axis_figure
 from hornbook.experiments.comparison import Comparison, Verdict
-from hornbook.experiments.sheet import WIDTH, caption, plain_axes, sheet, wish
+from hornbook.experiments.sheet import WIDTH, caption, plain_axes, sheet, short_name, wish
 from hornbook.experiments.study import REAL_TEXT
 from hornbook.inspection.style import INK, MUTED, TRAINING, VALIDATION, file_bytes, own_style
 
@@ -63,7 +61,7 @@ def _figure(comparison: Comparison) -> Figure:
         )
         axes = figure.add_axes(place, facecolor="none")
         _draw_measure(axes, comparison, verdict)
-        names = [textwrap.shorten(cell, 36, placeholder="…") for cell in cells]
+        names = [short_name(cell) for cell in cells]
         axes.set_yticks(range(len(cells)), names if column == 0 else [""] * len(cells))
     return figure
 

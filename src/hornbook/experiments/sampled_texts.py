@@ -52,7 +52,7 @@ def distinct(texts: Sequence[Sequence[str]], length: int) -> float:
 def repetition(texts: Sequence[Sequence[str]]) -> float:
     """Runs of four words that stood in the same text before, over all runs; 0 without any.
 
-    >>> repetition(["a b a b a b c d".split()])
+    >>> round(repetition(["a b a b a b c d".split()]), 3)
     0.2
     """
     runs = [_runs(text, RUN_LENGTH) for text in texts]

@@ -16,9 +16,10 @@ _HEAD, _FOOT = 0.55, 0.36
 """Heights of the title and of the foot [inches]."""
 PALETTE = (
     "#c8501e", "#2f6fb5", "#3c8d5a", "#8b5fbf", "#a67c00", "#c2457a", "#1f9aa3", "#6b7280",
+    "#7a3b12", "#173f6b", "#94a800", "#d98cb3",
 )  # fmt: skip
 """Colours of lines, to be told apart on the paper."""
-MARKS = "os^Dv<>P"
+MARKS = "os^Dv<>PXp*h"
 """Marks of lines, so that they can be told apart without colours."""
 
 
@@ -37,6 +38,15 @@ def sheet(title: str, foot: str, inner_height: float) -> tuple[Figure, float, fl
     figure.text(0.3 / WIDTH, top, short, fontsize=12, fontweight="bold", color=INK, va="center")
     figure.text(0.3 / WIDTH, 0.2 / height, foot, fontsize=8, color=MUTED, va="center")
     return figure, height, height - _HEAD
+
+
+def short_name(name: str, letters: int = 36) -> str:
+    """A cell's name as it fits beside a picture.
+
+    >>> short_name("adamw-0.01"), short_name("a-rather-long-name", 10)
+    ('adamw-0.01', 'a-rather-…')
+    """
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def plain_axes(axes: Axes) -> None:

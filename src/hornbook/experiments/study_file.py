@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from hornbook.errors import ConfigError, Problem
-from hornbook.experiments.axes import MOST_CELLS, Axis, combinations, point_name
+from hornbook.experiments.axes import MOST_CELLS, Axis, combinations, point_names
 from hornbook.experiments.measures import known_measures
 from hornbook.experiments.study import REAL_TEXT, Cell, Study, dotted
 from hornbook.runs.resolution import known_keys, nearest_key
@@ -126,7 +126,7 @@ def written_out(found: StudyFile) -> list[dict[str, Any]]:
     for cell in found.cells or (None,):
         for at in combinations(_axes_of(found, cell)):
             parts = [cell.name] if cell is not None else []
-            parts += [point_name(key, value) for key, value in at.items()]
+            parts += point_names(at)
             name = "-".join(parts)
             settings = copy.deepcopy(cell.settings) if cell is not None else {}
             for key, value in at.items():

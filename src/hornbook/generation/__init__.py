@@ -6,7 +6,9 @@ is certain), ``decoder`` (rows of tokens that grow together), ``writer`` (the sa
 ``sampler`` (the one loop), ``scoring`` (how likely a given text is).
 """
 
+from hornbook.generation.beams import Beam, beam_search
 from hornbook.generation.chooser import Alternative, Choice, Chooser
+from hornbook.generation.contrastive import contrastive_search
 from hornbook.generation.decoder import Decoder, Token
 from hornbook.generation.sampler import Sample, generate, generate_tokens, stream
 from hornbook.generation.sampling_config import SamplingConfig
@@ -17,6 +19,7 @@ from hornbook.generation.writer import Line, Piece, Writer
 
 __all__ = [
     "Alternative",
+    "Beam",
     "Choice",
     "Chooser",
     "Decoder",
@@ -29,6 +32,8 @@ __all__ = [
     "Token",
     "Vocabulary",
     "Writer",
+    "beam_search",
+    "contrastive_search",
     "generate",
     "generate_tokens",
     "score",

@@ -35,7 +35,7 @@ from hornbook.errors import GenerationError
 from hornbook.generation.chooser import Alternative, Chooser
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.vocabulary import Vocabulary
-from hornbook.models import LanguageModel, State
+from hornbook.models import LanguageModel, State, next_step
 from hornbook.randomness import stream_seed
 
 TOKENS_A_CALL = 1 << 13
@@ -102,8 +102,10 @@ class Decoder:
 
     def __init__(self, model: LanguageModel, vocabulary: Vocabulary | None = None) -> None:
         self._model = model.eval()
+        self._next_step = next_step(model)
+        self._device = model.device
         vocabulary = vocabulary or Vocabulary(model.vocab_size)
-        self._chooser = Chooser(vocabulary, model.device)
+        self._chooser = Chooser(vocabulary, self._device)
         self._rows: list[Row] = []
         self._state: State = None
         self._joined = 0
@@ -178,8 +180,7 @@ class Decoder:
         self._make_room()
         with torch.inference_mode():
             newest = self._places([row.tokens[-1:] for row in self._rows])
-            features, self._state = self._model.hidden(newest, self._state)
-            logits = self._model.head(features[:, -1])
+            logits, self._state = self._next_step(newest, self._state)
             tokens = self._choose(logits)
         for row, token in zip(self._rows, tokens, strict=True):
             if token is not None:
@@ -208,12 +209,12 @@ class Decoder:
             )
 
     def _places(self, numbers: list[int] | list[list[int]]) -> torch.Tensor:
-        return torch.tensor(numbers, device=self._model.device)
+        return torch.tensor(numbers, device=self._device)
 
     def _read(self, rows: list[list[int]]) -> State:
         """The state after ``rows``, which are equally long and may be empty."""
         with torch.inference_mode():
-            state = self._model.init_state(len(rows), self._model.device)
+            state = self._model.init_state(len(rows), self._device)
             if rows[0]:
                 _, state = self._model.hidden(self._places(rows), state)
             return state
@@ -263,10 +264,14 @@ class Decoder:
             joined = model.join_states(self._state, fresh)
             self._state = model.select_state(joined, self._places(order))
 
+    def _uniforms(self) -> torch.Tensor:
+        """[rows] the draws of this step; greedy rows have none."""
+        numbers = [next(row.uniforms) if row.config.temperature else 0.0 for row in self._rows]
+        return torch.tensor(numbers, device=self._device)
+
     def _choose(self, logits: torch.Tensor) -> list[Token | None]:
         """[rows, vocab_size] logits to a token for each row."""
-        numbers = [next(row.uniforms) if row.config.temperature else 0.0 for row in self._rows]
-        choice = self._chooser.choose(logits, torch.tensor(numbers).to(logits.device))
+        choice = self._chooser.choose(logits, self._uniforms())
         most = max(row.config.alternatives for row in self._rows)
         others = self._chooser.explain(logits, most) if most else [[]] * len(self._rows)
         self._chooser.accept(choice.ids)

@@ -19,9 +19,10 @@ import torch
 from hornbook.errors import GenerationError
 from hornbook.generation.chooser import Chooser
 from hornbook.generation.decoder import Decoder, Token, uniform_numbers, window_start
+from hornbook.generation.endings import Ending
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.vocabulary import Vocabulary
-from hornbook.generation.writer import Ending, Piece, Writer
+from hornbook.generation.writer import Piece, Writer
 from hornbook.models import LanguageModel
 from hornbook.tokenizers import Tokenizer
 
@@ -101,10 +102,13 @@ def stream(
 ) -> Iterator[Piece]:
     """Like ``generate``, but gives each piece of text as soon as it is certain.
 
-    Every sample ends with one piece whose ``ending`` is set. Stop iterating to stop early.
+    Every sample ends with one piece whose ``ending`` is set. Stop iterating to stop early. What
+    does not fit is told at once, before anybody asks for the first piece.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     writer = Writer(model, tokenizer, opening=opening)
+    for each in prompts:
+        writer.check(each, config)
     return _pieces(writer, prompts, config, most_rows(model))
 
 

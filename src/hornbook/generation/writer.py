@@ -15,18 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from hornbook.generation.decoder import Decoder, Row, Token
+from hornbook.generation.endings import Ending
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.text_stream import TextStream
 from hornbook.generation.vocabulary import vocabulary_of
 from hornbook.models import LanguageModel
 from hornbook.tokenizers import Tokenizer
-
-Ending = Literal["end", "stop", "length", "complete", "stuck"]
-"""Why a text ends: the end token came, a stop text came, it is as long as it may be, it is all that
-``pattern`` or ``allowed`` asked for, or the rules left no token that could come next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +94,9 @@ class Writer:
         """The tokens that a text goes on from; at least one."""
         return self._tokenizer.encode(prompt, add_start=config.add_start) or [self._opening]
 
-    def check(self, ids: Sequence[int], config: SamplingConfig) -> None:
-        """Raise a ``GenerationError`` when a setting or the prompt does not fit the model."""
+    def check(self, prompt: str | Sequence[int], config: SamplingConfig) -> None:
+        """Raise what ``join`` would, and change nothing."""
+        ids = self.prompt_ids(prompt, config) if isinstance(prompt, str) else prompt
         self._decoder.check(ids, config)
 
     def join(

@@ -12,6 +12,8 @@ loaded when a picture is drawn.
 Windows are seen before a run exists: ``window_picture`` (a row of a batch as things to draw),
 ``segment_colours``, ``svg`` (pieces of a picture that stands alone), ``window_svg`` (rows and masks
 made of them), ``window_counts`` (what an epoch of each strategy holds, by arithmetic).
+
+What a model learns, computes and needs is told by ``accounting``, a folder of its own.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ which puts them together after ``transformer_config`` and begins with the weight
 ``window_pairs``, ``document_layout`` (CPU) and ``block_attention`` (CUDA). Which kernel computes it
 in which numbers: ``products``, ``dot_product``, ``short_attention`` and ``hand_gradients``, by what
 ``processor`` knows of the machine.
-``undrawn`` makes models whose weights are about to be read.
+``decode_step`` takes the step of one token quickly, ``quantised`` makes copies in fewer bits,
+``undrawn`` models whose weights are about to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.
@@ -26,11 +27,13 @@ from hornbook.models.base import CarriedState, LanguageModel, State
 from hornbook.models.bigram import Bigram, BigramConfig
 from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
 from hornbook.models.block import Block
+from hornbook.models.decode_step import NextStep, next_step
 from hornbook.models.embeddings import Embedding
 from hornbook.models.feedforward import SwiGLU
 from hornbook.models.kv_cache import KVCache, LatentCache
 from hornbook.models.linear import Linear
 from hornbook.models.norms import RMSNorm
+from hornbook.models.quantised import WeightKind, quantise
 from hornbook.models.recurrent import (
     GRUConfig,
     LSTMConfig,
@@ -96,6 +99,7 @@ __all__ = [
     "LatentCache",
     "Linear",
     "ModelConfig",
+    "NextStep",
     "RMSNorm",
     "RNNConfig",
     "Recurrent",
@@ -106,5 +110,8 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "TransformerState",
+    "WeightKind",
     "build_model",
+    "next_step",
+    "quantise",
 ]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -164,6 +165,6 @@ class LanguageModel(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        for tensor in [*self.parameters(), *self.buffers()]:
+        for tensor in chain(self.parameters(), self.buffers()):
             return tensor.device
         return torch.device("cpu")

@@ -93,10 +93,10 @@ class Shelf:
             # A copy first: the two places may overlap.
             vectors[:, :, :kept] = seen.clone()
             self._held = kept
-        stop = self._held + time
-        vectors[:, :, self._held : stop] = new
-        self._held = stop
-        return vectors[:, :, stop - time - kept : stop]
+        # A slice by brackets takes three times as long.
+        vectors.narrow(2, self._held, time).copy_(new)
+        self._held += time
+        return vectors.narrow(2, self._held - time - kept, kept + time)
 
     def select(self, rows: torch.Tensor, length: int) -> Shelf:
         """A shelf of its own with the rows that ``rows`` [new batch] names, in that order."""

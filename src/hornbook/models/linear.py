@@ -9,6 +9,8 @@ Nearly all of a transformer's weights and of its time are in these.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -26,6 +28,7 @@ class Linear(nn.Linear):
     Attributes:
         weight: [outputs, inputs].
         bias: [outputs], or ``None``.
+        product: what computes instead of ``weight`` and ``bias``, or ``None``.
 
     >>> Linear(3, 5)(torch.zeros(2, 7, 3)).shape
     torch.Size([2, 7, 5])
@@ -33,7 +36,14 @@ class Linear(nn.Linear):
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
         super().__init__(inputs, outputs, bias=bias)
+        self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def use(self, product: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Compute by ``product`` from now on, without ``weight`` and ``bias`` (``quantised``)."""
+        self.product = product
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., inputs] to [..., outputs]."""
+        if self.product is not None:
+            return self.product(input)
         return product(input, self.weight, self.bias)

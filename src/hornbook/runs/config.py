@@ -120,6 +120,11 @@ class TrainingConfig(Settings):
     sample_prompt: str = ""
     """What those samples go on from; empty means the start of a document."""
 
+    log_to: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Tools that are shown the same numbers and samples, and the settings: tensorboard, wandb or
+    both. Their files lie in the run's folder. wandb sends nothing unless the environment says
+    WANDB_MODE=online."""
+
     device: str = "auto"
     """Where to train: auto (an accelerator if there is one), cpu, cuda, cuda:1, mps. Started by
     torchrun, each process takes a CUDA device of its own."""
@@ -160,6 +165,11 @@ class TrainingConfig(Settings):
         if str(value).lower() not in known:
             raise ValueError("should be auto, true or false")
         return known[str(value).lower()]
+
+    @field_validator("log_to")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(names))
 
     @field_validator("device")
     @classmethod

@@ -9,6 +9,8 @@ runs/NAME/
   notes.jsonl       one line for what a person should look at; most runs have none
   checkpoints/      step-00000500/ …
   data/             the tokens, only in a run that was packed with its data
+  tensorboard/      what training.log_to shows elsewhere; made anew from the lines above
+  wandb/            likewise
   report.html
 """
 

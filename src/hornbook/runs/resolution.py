@@ -11,6 +11,7 @@ range, and values that do not fit together.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -32,6 +33,7 @@ LISTS = {
     "sampling.logit_bias",
     "sampling.stop",
     "training.freeze",
+    "training.log_to",
     "training.optimizer.decayed",
 }
 """Settings that are lists; a word for one may be a single item or a list as TOML writes it."""
@@ -211,7 +213,7 @@ def _override_layer(overrides: Overrides) -> Layer:
         if not equals or not key.strip():
             malformed.append(Problem(word, "is no setting; write key=value, as in model.layers=6"))
             continue
-        _put(layer, key.strip(), _listed(key.strip(), value))
+        _put(layer, key.strip(), read_word(key.strip(), value))
     if malformed:
         raise ConfigError(malformed)
     return layer
@@ -236,10 +238,18 @@ def _put(layer: Layer, key: str, value: Any) -> None:
         layer[name] = value
 
 
-def _listed(key: str, value: str) -> Any:
-    """A word for a setting that is a list: ``a`` is one item, ``["a", "b"]`` are two."""
+def read_word(key: str, value: str) -> Any:
+    """What a word says of a setting; of a list ``a`` is one item, and ``["a", "b"]`` are two.
+
+    A shell takes quotes away, so plain names may stand without them.
+
+    >>> read_word("training.log_to", "[tensorboard, wandb]")
+    ['tensorboard', 'wandb']
+    """
     if key not in LISTS:
         return value
+    if re.fullmatch(r"\[\s*[a-z_]\w*(\s*,\s*[a-z_]\w*)*\s*\]", value):
+        return re.findall(r"\w+", value)
     if value.startswith("["):
         try:
             return tomllib.loads(f"value = {value}")["value"]

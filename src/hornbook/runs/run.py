@@ -16,9 +16,20 @@ from typing import Any
 import torch
 
 from hornbook.errors import ConfigError, Problem, RunError
-from hornbook.generation import Piece, Sample, SamplingConfig, Score, generate, score, stream
+from hornbook.generation import (
+    Beam,
+    Piece,
+    Sample,
+    SamplingConfig,
+    Score,
+    beam_search,
+    contrastive_search,
+    generate,
+    score,
+    stream,
+)
 from hornbook.listener import SILENT, Listener
-from hornbook.models import LanguageModel
+from hornbook.models import LanguageModel, WeightKind, quantise
 from hornbook.models.undrawn import undrawn
 from hornbook.runs.assembly import make_model, opening_id
 from hornbook.runs.checkpoints import Checkpoint, list_checkpoints
@@ -112,6 +123,20 @@ class Run:
         self.model.to(torch.device(device))
         return self
 
+    def quantise(self, kind: WeightKind) -> Run:
+        """Keep the model's matrices in other numbers from now on, and return the run.
+
+        Args:
+            kind: ``bfloat16`` or ``int8``, which make writing faster and the model a little worse
+                (``hornbook score --quantise`` measures by how much), or ``float32``, which only
+                lays them out for the processor.
+
+        Raises:
+            GenerationError: when the model has no matrices that could be changed.
+        """
+        self.model = quantise(self.model, kind)
+        return self
+
     def sample(self, prompt: str = "", **settings: Any) -> Sample:
         """Let the model go on from ``prompt``; ``print`` shows prompt and text.
 
@@ -136,6 +161,50 @@ class Run:
         """Like ``samples``, but give each piece of text as soon as it is certain."""
         return stream(
             self.model, self.tokenizer, prompt, self.sampling(settings), opening=self.opening
+        )
+
+    def beam_search(
+        self, prompt: str = "", *, beams: int = 4, length_penalty: float = 1.0, **settings: Any
+    ) -> list[Beam]:
+        """The likeliest texts that go on from ``prompt``; see ``generation.beams``.
+
+        Args:
+            prompt: as for ``sample``.
+            beams: texts that are followed side by side.
+            length_penalty: above 0 favours long texts, below 0 short ones.
+            settings: changes to the run's sampling settings; ``samples`` texts come back, 1 unless
+                given.
+        """
+        config = self.sampling({"samples": 1, **settings})
+        return beam_search(
+            self.model,
+            self.tokenizer,
+            prompt,
+            config,
+            beams=beams,
+            length_penalty=length_penalty,
+            opening=self._opening(),
+        )
+
+    def contrastive_search(
+        self, prompt: str = "", *, alpha: float = 0.6, candidates: int = 4, **settings: Any
+    ) -> Sample:
+        """Go on from ``prompt`` without saying again what was said; see ``generation.contrastive``.
+
+        Args:
+            prompt: as for ``sample``.
+            alpha: how much likeness counts, from 0 (greedy) to 1.
+            candidates: how many of the likeliest tokens are tried.
+            settings: changes to the run's sampling settings.
+        """
+        return contrastive_search(
+            self.model,
+            self.tokenizer,
+            prompt,
+            self.sampling({**settings, "samples": 1}),
+            alpha=alpha,
+            candidates=candidates,
+            opening=self._opening(),
         )
 
     def score(

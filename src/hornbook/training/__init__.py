@@ -8,8 +8,9 @@ Read in this order: ``start`` (a new run, or an old one continued) and ``fork``,
 instead), ``range_test``, ``interruption``, ``stops`` and ``fitting`` (what is said when it cannot
 go on). What a run is trained with: ``equipment``, and ``devices``, ``precision``, ``compiling``,
 ``recomputation``, ``threads``. What is watched: ``watching``, and ``step_time``, ``updates``,
-``peaks``, ``peak_memory``, ``jumps``, ``jump_notes``. Several processes that train together:
-``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. What is found out beforehand:
+``peaks``, ``peak_memory``, ``jumps``, ``jump_notes``. What other tools are
+shown: ``tracking``, ``tensorboard_tracker``, ``wandb_tracker``. Several processes that train
+together: ``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. Found out beforehand:
 ``preflight`` (all of it), ``preflight_quick`` (what every training looks at), and what they ask in
 ``preflight_data``, ``preflight_sight``, ``preflight_loss``, ``preflight_steps`` and
 ``preflight_machine``.

@@ -48,6 +48,7 @@ from hornbook.training.session import (
 )
 from hornbook.training.sharing import refuse_unshareable
 from hornbook.training.start import restarted
+from hornbook.training.tracking import refuse_missing_trackers
 
 _ATTEMPTS = 5
 
@@ -103,6 +104,7 @@ def forked(
     config = resolve(base=parent.config, overrides=overrides)
     changed = differences(parent.config, config)
     refuse_unshareable(config, ranks)
+    refuse_missing_trackers(config)
     equipment = choose_equipment(config, ranks)
     parent, checkpoint, model, optimizer = _loaded(parent, config, changed)
 

@@ -38,6 +38,7 @@ from hornbook.training import stops
 from hornbook.training.carrying import CarriedRows
 from hornbook.training.closed_form import fit_bigram_counts
 from hornbook.training.equipment import Equipment, make_step, spread_out
+from hornbook.training.expected_memory import expect_memory
 from hornbook.training.fitting import Fitting, find_fitting, first_rows
 from hornbook.training.interruption import Interruption
 from hornbook.training.jump_notes import note_of_jump
@@ -111,6 +112,7 @@ class TrainingLoop:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
         self.batches, self.equipment, self.listener = batches, equipment, listener
         self.device, self.ranks, self.plan = equipment.device, equipment.ranks, config.training
+        expect_memory(config, equipment, tokenizer.vocab_size, listener)
         self.model: LanguageModel = make_trainable(config, tokenizer, listener=listener)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         if from_step is None:
@@ -121,8 +123,8 @@ class TrainingLoop:
         self.state = self.newest.state() if self.newest is not None else TrainingState()
         self.record = RunRecord(
             folder,
+            config,
             listener,
-            keep=self.plan.keep_checkpoints,
             saved_step=self.state.step,
             writes=self.ranks.is_first,
         )
@@ -144,6 +146,7 @@ class TrainingLoop:
                 torch.random.fork_rng(accelerators),
                 explained_memory("The run", remedy),
                 self.ranks.connected(self.device),
+                self.record,
             ):
                 return self._run()
         except RankLost as error:
@@ -158,7 +161,7 @@ class TrainingLoop:
         if newest is not None:
             newest.load_model(self.model)
         self._look_ahead()
-        self.record.cut_back(self.state.step)
+        self.record.begin(self.state.step)
         self.model.train()
         spread = spread_out(self.config, self.equipment, self.model, self.listener)
         self._milestones = Milestones(

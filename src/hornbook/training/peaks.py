@@ -1,48 +1,14 @@
-"""What a device could do at best, as its maker states it: the measure of utilisation.
+"""What the device that trains could do at best: the measure of utilisation.
 
-Products of matrices on NVIDIA's cards, without sparsity, with sums in float32 [10^12 FLOP a
-second]. Sources: NVIDIA's data sheets of V100, T4, A10, A100, A40, L4, L40S, H100 and H200; the
-white papers of Ampere GA102 and of Ada (appendix A of each) for GeForce. A card that stands here
-under no name has no peak: better unknown than wrong.
+The numbers stand in ``inspection.accounting.devices``, where they come from as well.
 """
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
 import torch
 
+from hornbook.inspection.accounting.devices import card_called, peak_of
 from hornbook.training.precision import Precision
-
-
-class Peak(NamedTuple):
-    """10^12 FLOP a second; 0 where the card has no units for a type."""
-
-    float32: float
-    tf32: float
-    bfloat16: float
-    float16: float
-
-
-_PEAKS = {
-    r"NVIDIA H200": Peak(67, 494.7, 989.4, 989.4),
-    r"NVIDIA H200 NVL": Peak(60, 417.5, 835.5, 835.5),
-    r"NVIDIA H100 80GB HBM3": Peak(67, 494.7, 989.4, 989.4),
-    r"NVIDIA H100 NVL": Peak(60, 417.5, 835.5, 835.5),
-    r"NVIDIA H100 PCIe": Peak(51, 378, 756, 756),
-    r"(NVIDIA )?A100-(SXM|PCIE).*|NVIDIA A100 80GB PCIe": Peak(19.5, 156, 312, 312),
-    r"NVIDIA A40": Peak(37.4, 74.8, 149.7, 149.7),
-    r"NVIDIA A10": Peak(31.2, 62.5, 125, 125),
-    r"NVIDIA L40S": Peak(91.6, 183, 362, 362),
-    r"NVIDIA L4": Peak(30.3, 60, 121, 121),
-    r"Tesla V100-SXM2.*": Peak(15.7, 0, 0, 125),
-    r"Tesla V100-PCIE.*": Peak(14, 0, 0, 112),
-    r"Tesla T4": Peak(8.1, 0, 0, 65),
-    r"NVIDIA GeForce RTX 4090": Peak(82.6, 82.6, 165.2, 165.2),
-    r"NVIDIA GeForce RTX 3090": Peak(35.6, 35.6, 71, 71),
-}
-"""By the whole name that the driver gives, as a pattern."""
 
 
 def stated_peak(card: str, precision: Precision) -> float | None:
@@ -55,13 +21,8 @@ def stated_peak(card: str, precision: Precision) -> float | None:
     494.7
     >>> stated_peak("NVIDIA GeForce RTX 4090 Laptop GPU", Precision("bfloat16", "", cuda))
     """
-    for pattern, peak in _PEAKS.items():
-        if re.fullmatch(pattern, card):
-            kind = precision.name
-            if kind == "float32" and precision.tf32 and peak.tf32:
-                return peak.tf32 * 1e12
-            return getattr(peak, kind) * 1e12 or None
-    return None
+    known = card_called(card)
+    return None if known is None else peak_of(known, precision.name, tf32=precision.tf32)
 
 
 def device_peak(precision: Precision) -> float | None:

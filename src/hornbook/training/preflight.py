@@ -23,6 +23,7 @@ from hornbook.cache import cache_folder
 from hornbook.corpora import CorpusSplit
 from hornbook.durable import ABANDONED_AFTER, ASIDE, remove_unfinished
 from hornbook.errors import CorpusError
+from hornbook.inspection.accounting.peak import training_memory
 from hornbook.listener import SILENT, Listener
 from hornbook.optimization import optimizer_tensors
 from hornbook.optimization.batch_ramp import examples_before
@@ -31,6 +32,7 @@ from hornbook.runs.assembly import read_corpus
 from hornbook.runs.checkpoints import model_tensors
 from hornbook.runs.config import TrainingConfig
 from hornbook.runs.resolution import Overrides, resolve
+from hornbook.training.expected_memory import expected_plan
 from hornbook.training.fork import forked
 from hornbook.training.loop import TrainingLoop
 from hornbook.training.preflight_check import Check, PreflightReport
@@ -215,7 +217,8 @@ def _machine_checks(loop: TrainingLoop, place: Path) -> Iterator[Check]:
         evaluation = 0.0 if windows is None else evaluation_seconds(loop, windows)
         step, measured = trial_steps(loop)
         yield finite_steps(measured)
-        yield memory_needed(measured, loop.device)
+        expected = expected_plan(loop.config, loop.equipment, loop.tokenizer.vocab_size)
+        yield memory_needed(measured, loop.device, training_memory(expected).peak)
         left, every = max(plan.steps - loop.state.step, 0), plan.evaluate_every
         yield time_needed(
             measured,

@@ -85,20 +85,25 @@ def finite_steps(measured: MeasuredSteps) -> Check:
     return Check("steps", "pass", f"{steps} of the run on trial: loss {losses}", numbers)
 
 
-def memory_needed(measured: MeasuredSteps, device: torch.device) -> Check:
-    """How much memory a step takes, as measured."""
+def memory_needed(measured: MeasuredSteps, device: torch.device, expected: int) -> Check:
+    """How much memory a step takes, as measured, beside what it was expected to."""
     if measured.refused:
         return Check("memory", "fail", measured.refused)
     peak, before = measured.memory_peak, measured.memory_before
     if peak is None or before is None:
         return Check("memory", "skip", "the system does not say; the steps fitted")
     there, peak = device_memory(device), max(peak, before)
-    numbers = {"peak_bytes": peak, "before_bytes": before, "available_bytes": there}
+    numbers = {
+        "peak_bytes": peak,
+        "before_bytes": before,
+        "available_bytes": there,
+        "expected_bytes": expected,
+    }
     whose = str(device) if device.type != "cpu" else "this process"
     of = f" of {in_bytes(there)}" if there else ""
     reason = (
         f"{in_bytes(peak)}{of} at the peak of a step, measured on {whose}; "
-        f"{in_bytes(before)} before the first"
+        f"{in_bytes(before)} before the first; weights and a step should take {in_bytes(expected)}"
     )
     return Check("memory", "pass", reason, numbers)
 

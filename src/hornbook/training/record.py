@@ -15,16 +15,20 @@ from hornbook.generation import Sample
 from hornbook.listener import Listener
 from hornbook.models import CarriedState
 from hornbook.runs.checkpoints import TrainingState, prune_checkpoints, save_checkpoint
+from hornbook.runs.config import RunConfig
 from hornbook.runs.folder import RunFolder
+from hornbook.training.tracking import Tracker, open_trackers
 
 
 class RunRecord:
     """The files of a run in training, and whoever watches. Nothing else writes them.
 
+    Use it as a context manager: its end is that of the trackers too.
+
     Args:
         folder: the run; the caller holds its lock.
+        config: its settings.
         listener: told of everything that is written.
-        keep: how many of the newest checkpoints stay.
         saved_step: the step of the newest checkpoint, 0 if there is none.
         writes: whether anything is written; of several ranks only the first does.
 
@@ -36,26 +40,39 @@ class RunRecord:
     def __init__(
         self,
         folder: RunFolder,
+        config: RunConfig,
         listener: Listener,
         *,
-        keep: int,
         saved_step: int,
         writes: bool = True,
     ) -> None:
-        self._folder, self._listener, self._keep = folder, listener, keep
+        self._folder, self._config, self._listener = folder, config, listener
+        self._trackers: list[Tracker] = []
         self.path = folder.path
         self.saved_step, self.writes = saved_step, writes
 
-    def cut_back(self, step: int) -> None:
-        """Forget what the journals know beyond ``step``."""
+    def begin(self, step: int) -> None:
+        """Forget what the journals know beyond ``step``, and tell the rest to the trackers."""
         if self.writes:
             for journal in self._folder.journals:
                 journal.cut_back(step)
+            created = self._folder.read_manifest().created
+            self._trackers = open_trackers(self._folder, self._config, created)
+
+    def __enter__(self) -> RunRecord:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End what shows the run elsewhere."""
+        for tracker in self._trackers:
+            tracker.close()
 
     def measured(self, entry: Mapping[str, Any]) -> None:
         """Write a line of ``metrics.jsonl``."""
         if self.writes:
             self._folder.metrics.append(entry)
+        for tracker in self._trackers:
+            tracker.measured(entry)
         self._listener.measured(entry)
 
     def sampled(self, step: int, sample: Sample) -> None:
@@ -63,6 +80,8 @@ class RunRecord:
         entry = {"step": step, "prompt": sample.prompt, "text": sample.text}
         if self.writes:
             self._folder.samples.append(entry)
+        for tracker in self._trackers:
+            tracker.sampled(entry)
         self._listener.sampled(step, str(sample))
 
     def noted(self, entry: Mapping[str, Any], words: str) -> None:
@@ -95,8 +114,11 @@ class RunRecord:
         if self.writes:
             for journal in self._folder.journals:
                 journal.sync()
+            for tracker in self._trackers:
+                tracker.flush()
             save_checkpoint(self._folder.path, weights, optimizer_tensors, state, carried)
         self.saved_step = state.step
         if prune and self.writes:
             best = state.best["step"] if state.best else None
-            prune_checkpoints(self._folder.path, keep=self._keep, best_step=best)
+            keep = self._config.training.keep_checkpoints
+            prune_checkpoints(self._folder.path, keep=keep, best_step=best)

@@ -46,6 +46,7 @@ from hornbook.training.session import (
     write_settings,
 )
 from hornbook.training.sharing import refuse_unshareable
+from hornbook.training.tracking import refuse_missing_trackers
 from hornbook.training.warm_start import begin_from_origin, borrowed_tokenizer, with_fixed_origin
 
 CHANGEABLE = (
@@ -58,6 +59,7 @@ CHANGEABLE = (
     "training.keep_checkpoints",
     "training.sample_every",
     "training.sample_prompt",
+    "training.log_to",
     "training.device",
     "training.parallel",
     "training.precision",
@@ -142,6 +144,7 @@ def begun(
     written that belongs into the run's own.
     """
     refuse_unshareable(wanted, ranks)
+    refuse_missing_trackers(wanted)
     equipment = choose_equipment(wanted, ranks)
     wanted = with_fixed_origin(wanted)
     if out is not None:
@@ -222,6 +225,7 @@ def gone_on(
     The arguments are those of ``resume`` and ``begun``.
     """
     refuse_unshareable(config, ranks)
+    refuse_missing_trackers(config)
     equipment = choose_equipment(config, ranks)
     place, lock = folder.path, run_lock(folder.path)
     if rehearsal is not None:

@@ -1,7 +1,7 @@
 """What a line of metrics says of the steps since the line before: time, FLOP, memory, updates.
 
     "step_time":         {"data": 0.0001, "forward": 0.031, "backward": 0.058, "optimizer": 0.004}
-    "flops_per_second":  5.1e10      products of the model, counted; see models/flops
+    "flops_per_second":  5.1e10      products of the model, counted; see inspection/accounting
     "flops_utilisation": 0.41        of the device's stated peak; null where none is known
     "update_ratio":      {"matrices": 0.0021, …}     of the last step; see updates
     "peak_memory":       412844032   [bytes]
@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from hornbook.inspection.accounting.products import training_flops_per_token
 from hornbook.listener import Listener
 from hornbook.models import LanguageModel
-from hornbook.models.flops import training_flops_per_token
 from hornbook.training.peak_memory import peak_memory
 from hornbook.training.peaks import device_peak
 from hornbook.training.precision import Precision
