@@ -183,7 +183,7 @@ class Run:
             config,
             beams=beams,
             length_penalty=length_penalty,
-            opening=self._opening(),
+            opening=self.opening,
         )
 
     def contrastive_search(
@@ -204,7 +204,7 @@ class Run:
             self.sampling({**settings, "samples": 1}),
             alpha=alpha,
             candidates=candidates,
-            opening=self._opening(),
+            opening=self.opening,
         )
 
     def score(
