@@ -23,6 +23,7 @@ COMMANDS = [
     "lr-find",
     "account",
     "diagram",
+    "embeddings",
     "runs",
     "show",
     "verify",
