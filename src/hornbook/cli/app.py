@@ -25,11 +25,13 @@ from hornbook.cli import (
     corpora,
     data,
     diagram,
+    embeddings,
     import_export,
     lr_find,
     runs,
     sample,
     score,
+    serve,
     tokenizer,
     train,
 )
@@ -131,10 +133,12 @@ def hornbook(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
+app.command("serve")(serve.serve)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("account")(account.account)
 app.command("diagram")(diagram.diagram)
+app.command("embeddings")(embeddings.embeddings)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)
