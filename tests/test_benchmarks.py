@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -154,3 +155,20 @@ def test_the_benchmark_of_windows_runs_without_any_text() -> None:
     for strategy in ("stream", "left_padded", "slide_through", "full", "first_full", "packed"):
         assert f"| `{strategy}` |" in ended.stdout
     assert "of the time spent waiting for data" in ended.stdout
+
+
+def test_generation_is_compared_on_equal_ids(
+    benchmark_module: Load, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = benchmark_module("generation")
+    tiny = generation.Shape(1, 2, 16, 16, 40, prompt=3, tokens=8, uncached=2)
+    monkeypatch.setitem(generation.SHAPES, "tiny", tiny)
+    generation.run("tiny", rows=2, rounds=1, device=torch.device("cpu"))
+    lines = capsys.readouterr().out.split("\n")
+    assert [line.split()[0] for line in lines[2:-1]] == [
+        "no",
+        "transformers",
+        "float32",
+        "bfloat16",
+        "int8",
+    ]

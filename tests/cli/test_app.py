@@ -22,6 +22,7 @@ COMMANDS = [
     "lr-find",
     "account",
     "diagram",
+    "embeddings",
     "runs",
     "show",
     "verify",

@@ -13,6 +13,7 @@ import pytest
     ("words", "said"),
     [
         (["small"], "KV cache"),
+        (["--data"], "make_batches"),
         (["small", "model.kind=lstm"], "LSTM cell"),
         (["nanogpt-cpu", "--vocab-size", "65"], "V = 65 rows"),
     ],
@@ -44,6 +45,7 @@ def test_a_run_is_drawn_with_its_own_vocabulary(
         (["small", "--out", "nowhere/model.svg"], "no folder"),
         (["smal", "--out", "model.svg"], "neither a preset"),
         (["--out", "model.svg"], "Nothing is named"),
+        (["small", "--data", "--out", "model.svg"], "takes nothing else"),
         (["small", "model.heads=3", "--out", "model.svg"], "does not divide"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -11,20 +10,17 @@ from typing import Any
 import pytest
 import torch
 from accounted_models import MODELS, named
-from matplotlib.font_manager import FontProperties, findfont
-from matplotlib.ft2font import FT2Font
+from chart_places import assert_readable
 
 from hornbook.errors import RunError
 from hornbook.inspection.accounting.account import assumed_vocabulary
 from hornbook.inspection.diagrams.drawing import as_svg, as_text, check_diagram_name
 from hornbook.inspection.diagrams.flow import Flow, Repeat
-from hornbook.inspection.diagrams.layout import WIDTH, Rectangle, Words, lay_out
+from hornbook.inspection.diagrams.layout import lay_out
 from hornbook.inspection.diagrams.model_flow import flow_of_run, model_flow
 from hornbook.models import TransformerConfig, build_model
 from hornbook.models.undrawn import undrawn
 from hornbook.runs.resolution import preset_names, resolve
-
-FONT = FT2Font(findfont(FontProperties(family="DejaVu Sans")))  # wider than most readers' fonts
 
 
 def flow_of(config: Any) -> Flow:
@@ -32,44 +28,8 @@ def flow_of(config: Any) -> Flow:
         return model_flow(build_model(config, vocab_size=77, context_length=32, seed=1))
 
 
-def width_of(words: Words) -> float:
-    FONT.set_size(words.size, 72)
-    FONT.set_text(words.text, 0.0)
-    return FONT.get_width_height()[0] / 64
-
-
-def extent(words: Words) -> Rectangle:
-    wide = width_of(words)
-    left = words.x - {"": 0.0, "middle": wide / 2, "end": wide}[words.anchor]
-    return Rectangle(left, words.y - 0.8 * words.size, wide, words.size, "plain")
-
-
-def overlap(one: Rectangle, other: Rectangle) -> bool:
-    across = one.left < other.right and other.left < one.right
-    return across and one.top < other.bottom and other.top < one.bottom
-
-
 def look_at(flow: Flow) -> None:
-    """Nothing overlaps or leaves what it stands in."""
-    layout = lay_out(flow, "a model with a name of some length")
-    page = Rectangle(0, 0, WIDTH, layout.height, "plain")
-    for one, other in itertools.combinations(layout.rectangles, 2):
-        assert not overlap(one, other), (one, other)
-    drawn = [(words, extent(words)) for words in layout.words]
-    for words, place in drawn:
-        around = words.inside or page
-        assert around.left <= place.left, words
-        assert place.right <= around.right, words
-        assert around.top <= place.top, words
-        assert place.bottom <= around.bottom, words
-        if words.inside is None:
-            assert not any(overlap(place, box) for box in layout.rectangles), words
-    for (one, first), (other, second) in itertools.combinations(drawn, 2):
-        assert not overlap(first, second), (one, other)
-    for frame in layout.frames:
-        for box in layout.rectangles:
-            inside = frame.top <= box.top and box.bottom <= frame.bottom
-            assert inside or not overlap(frame, box)
+    assert_readable(lay_out(flow, "a model with a name of some length"))
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -25,6 +25,7 @@ from hornbook.cli import (
     corpora,
     data,
     diagram,
+    embeddings,
     import_export,
     lr_find,
     runs,
@@ -135,6 +136,7 @@ app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("account")(account.account)
 app.command("diagram")(diagram.diagram)
+app.command("embeddings")(embeddings.embeddings)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)

@@ -13,6 +13,7 @@ What lies far above the rest would flatten the part that matters, and stands at 
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,6 +34,8 @@ _FAR = 4.0
 """What is so many times as far above the best as the middle is would flatten the rest."""
 _MARK_STEP = 0.055
 """From one mark at the upper edge to the next below it, as a share of the axes' height."""
+_REAL: dict[str, Any] = {"color": MUTED, "linewidth": 1.2, "linestyle": (0, (4, 3))}
+"""The line of the real text."""
 _MOST_TICKS = {1: 7, 2: 5}
 """With more points, only round numbers are written at the axis; by the panels in a row."""
 
@@ -44,9 +47,14 @@ def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
     rows = -(-len(verdicts) // columns)
     panel = _PANEL + _PANEL_HEAD + _PANEL_FOOT
     per_row = max(1, min(5, int(90 / (max(map(len, lines.lines)) + 6))))
-    legend = _LEGEND_ROW * -(-len(lines.lines) // per_row) if len(lines.lines) > 1 else 0.0
+    labels = list(lines.lines)
+    if REAL_TEXT in comparison.record.cells:
+        labels.append(REAL_TEXT)
+    legend = _LEGEND_ROW * -(-len(labels) // per_row) if len(labels) > 1 else 0.0
     fates = any(comparison.fate(cell) for line in lines.lines.values() for _, cell in line)
     foot = caption(comparison) + ("; x: diverged or crashed" if fates else "")
+    if REAL_TEXT in comparison.record.cells:
+        foot += "; the nearer to the real text, the better"
     if any(_is_far(verdict) for verdict in verdicts):
         foot += "; triangle: above the picture"
     figure, height, top = sheet(
@@ -55,7 +63,7 @@ def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
         panel * rows + legend,
     )
     if legend:
-        _draw_legend(figure, list(lines.lines), per_row, (top + 0.08) / height)
+        _draw_legend(figure, labels, per_row, (top + 0.08) / height)
     left, gap, right = 0.75, 0.75, 0.3
     width = (WIDTH - left - gap * (columns - 1) - right) / columns
     for number, verdict in enumerate(verdicts):
@@ -70,7 +78,8 @@ def axis_figure(comparison: Comparison, lines: AxisLines) -> Figure:
         _draw_panel(axes, comparison, verdict, lines)
         _ticks(axes, verdict, lines, _MOST_TICKS[columns])
         unit = f", {verdict.measure.unit}" if verdict.measure.unit else ""
-        title = f"{verdict.measure.title}{unit} {wish(verdict)}"
+        aim = "" if verdict.measure.aim == "like" else f" {wish(verdict)}"
+        title = f"{verdict.measure.title}{unit}{aim}"
         axes.set_title(title, fontsize=9, color=INK, loc="left", pad=8)
     return figure
 
@@ -79,7 +88,10 @@ def _draw_legend(figure: Figure, labels: list[str], per_row: int, top: float) ->
     handles = [
         Line2D([], [], color=_colour(n), marker=_mark(n), markersize=5, linewidth=1.5, label=label)
         for n, label in enumerate(labels)
+        if label != REAL_TEXT
     ]
+    if REAL_TEXT in labels:
+        handles.append(Line2D([], [], label="real text", **_REAL))
     figure.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0.3 / WIDTH, top), ncol=per_row,
         frameon=False, fontsize=8.5, handlelength=1.8, columnspacing=1.4, labelspacing=0.35,
@@ -124,11 +136,7 @@ def _draw_panel(axes: Axes, comparison: Comparison, verdict: Verdict, lines: Axi
         )
     real = verdict.estimates.get(REAL_TEXT)
     if real is not None:
-        axes.axhline(real.mean, color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
-        axes.annotate(
-            "real text", (1.0, real.mean), xycoords=("axes fraction", "data"), fontsize=8,
-            color=MUTED, ha="right", va="bottom", xytext=(0, 2), textcoords="offset points",
-        )  # fmt: skip
+        axes.axhline(real.mean, **_REAL)
 
 
 def _ticks(axes: Axes, verdict: Verdict, lines: AxisLines, most: int) -> None:

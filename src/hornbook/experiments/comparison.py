@@ -18,6 +18,9 @@ from hornbook.experiments.record import StudyRecord
 from hornbook.experiments.statistics import Difference, Estimate, differences, estimate
 from hornbook.experiments.study import REAL_TEXT
 
+MOST_NAMED = 8
+"""Cells that a sentence of a verdict names; the table has them all."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -79,10 +82,20 @@ class Verdict:
             (worse if real else alike).append(f"{name} by {shown(mean)} ± {shown(half_width)}")
         sentences = []
         if worse:
-            sentences.append(f"Worse by more than the noise: {', '.join(worse)}.")
+            sentences.append(f"Worse by more than the noise: {_named(worse)}.")
         if alike:
-            sentences.append(f"Behind it by no more than the noise: {', '.join(alike)}.")
+            sentences.append(f"Behind it by no more than the noise: {_named(alike)}.")
         return sentences
+
+
+def _named(cells: list[str]) -> str:
+    """The cells that are nearest to the best, and how many others there are.
+
+    >>> _named(["a by 1", "b by 2"])
+    'a by 1, b by 2'
+    """
+    more = len(cells) - MOST_NAMED
+    return ", ".join(cells[:MOST_NAMED]) + (f", and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,9 @@ TRAINING = _by_name(
 """Measures of trained cells. ``steps_to_loss`` needs ``curve_points``."""
 
 DECODING = _by_name(
-    Measure("distinct_1", "distinct words", "of 1", "like"),
-    Measure("distinct_2", "distinct pairs of words", "of 1", "like"),
-    Measure("repetition", "repeated runs of four words", "of 1", "like"),
+    Measure("distinct_1", "distinct words", "share", "like"),
+    Measure("distinct_2", "distinct pairs of words", "share", "like"),
+    Measure("repetition", "repeated runs of four words", "share", "like"),
     Measure("perplexity", "perplexity under the model", "", "like", 2),
 )
 """Measures of texts that were sampled."""

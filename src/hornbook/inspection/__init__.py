@@ -14,6 +14,10 @@ Windows are seen before a run exists: ``window_picture`` (a row of a batch as th
 made of them), ``window_counts`` (what an epoch of each strategy holds, by arithmetic).
 
 What a model learns, computes and needs is told by ``accounting``, a folder of its own.
+
+What a model has learned of its tokens: ``embeddings`` (neighbours and the plane, as numbers),
+``embedding_map`` (the picture), ``embedding_page`` with its script (the same to move about in),
+``position_encodings`` and ``embedding_plots``.
 """
 
 from __future__ import annotations

@@ -74,6 +74,13 @@ def box(x: float, y: float, width: float, height: float, fill: str, *, round_by:
     return f'<rect {place} fill="{fill}"{corner}/>'
 
 
+def dot(x: float, y: float, radius: float, fill: str, *, opacity: float = 1) -> str:
+    """A filled circle."""
+    thin = f' fill-opacity="{number(opacity)}"' if opacity < 1 else ""
+    place = f'cx="{number(x)}" cy="{number(y)}" r="{number(radius)}"'
+    return f'<circle {place} fill="{fill}"{thin}/>'
+
+
 def path(outline: str, *, fill: str = "none", stroke: str = "", dashed: bool = False) -> str:
     """A shape, or a thin line, from the words of an SVG path."""
     line = f' stroke="{stroke}" stroke-width="0.8"' if stroke else ""
