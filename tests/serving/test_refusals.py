@@ -50,6 +50,7 @@ from hornbook.serving.server import check_openness, serving
         ({"best_of": 4}, 400, "best_of"),
         ({"suffix": "end"}, 400, "suffix"),
         ({"frob": 1}, 400, "frob"),
+        ({"pattern": "(a|b)*"}, 400, "pattern"),
         ({"samples": 2}, 400, "samples"),
         ({"min_p": 2}, 400, "min_p"),
         ({"model": "gpt-9"}, 404, "model"),

@@ -26,6 +26,8 @@ from hornbook.serving.refusal import Refusal
 
 OWN_NAMES = {"n": "samples", "logprobs": "alternatives"}
 """What OpenAI names otherwise than our settings do."""
+TOO_COSTLY = {"pattern"}
+"""Settings that nobody may send: a pattern can keep the engine busy for long, at its whim."""
 MOST_STOPS = 16
 """Stop texts that a request may have."""
 
@@ -176,7 +178,7 @@ def _checked(given: dict[str, Any]) -> CompletionBody:
 
 
 def _refuse_what_is_not_done(body: CompletionBody, limits: Limits) -> None:
-    own = set(SamplingConfig.model_fields) - set(OWN_NAMES.values())
+    own = set(SamplingConfig.model_fields) - set(OWN_NAMES.values()) - TOO_COSTLY
     for name in body.model_extra or {}:
         if name not in own:
             raise Refusal(400, f"{name}: there is no such parameter.", param=name)
