@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "training": 5,
     "experiments": 6,
     "interop": 6,
+    "serving": 6,
     "cli": 7,
     "studio": 7,
 }

@@ -18,6 +18,7 @@ COMMANDS = [
     "train",
     "sample",
     "score",
+    "serve",
     "compare",
     "lr-find",
     "account",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import signal
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import hornbook
-from hornbook.cli.prompt import Prompt, alternative_lines
+from hornbook.cli.prompt import Prompt
 from hornbook.cli.screen import visible
 
 pty = pytest.importorskip("pty", reason="terminals of one's own exist on Unix")
@@ -201,10 +200,20 @@ def test_a_stroke_can_begin_a_text_and_values_are_read_as_toml(
     assert not prompt.answer("/quit")
 
 
-def test_alternatives_are_those_that_the_sampler_had(finished_run: hornbook.Run) -> None:
-    text = finished_run.sample("The river", max_tokens=5, temperature=0).text
-    lines = list(alternative_lines(finished_run, "The river", text, 2))
+def test_alternatives_are_those_that_the_sampler_had(
+    finished_run: hornbook.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = Prompt(finished_run, {"max_tokens": 5, "temperature": 1.0, "top_k": 2, "seed": 3})
+    assert prompt.answer("The river")
+    text = lines_of(capsys)
+    assert prompt.answer("/alternatives 3")
+    lines = lines_of(capsys)
     assert len(lines) == 5
-    for line in lines:  # greedy text is always the likeliest
-        assert re.search(r"place 1 ", line)
-        assert len(line.split("  ")[-1].split(", ")) == 2
+    chosen = [line.split()[0] for line in lines]
+    assert (
+        "".join(chosen).replace("·", " ").replace("⏎", "\n") == "\n".join(text)[len("The river") :]
+    )
+    for name, line in zip(chosen, lines, strict=True):
+        first, second, third = line.split("%   ")[1].split(", ")
+        assert third.endswith("(top_k)")
+        assert name in {first.split()[0], second.split()[0]}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from hornbook.experiments.axes import Axis, LogRange
 from hornbook.experiments.axis_lines import is_geometric, lines_of
 from hornbook.experiments.record import StudyRecord
 from hornbook.experiments.study_file import parse_study
+from hornbook.runs.assembly import make_model
+from hornbook.tokenizers import ByteTokenizer
 
 RATES = {"key": "training.learning_rate", "values": [0.01, 0.1, 1.0]}
 KINDS = {"key": "training.optimizer.kind", "values": ["sgd", "adamw"]}
@@ -137,3 +140,19 @@ def test_a_study_with_axes_comes_back_from_its_record(tmp_path: Path) -> None:
 
 def test_an_axis_needs_one_kind_of_points() -> None:
     assert not list(Axis(key="seed", values=(1, 2)).conflicts())
+
+
+@pytest.mark.parametrize("name", ["positions", "feedforward"])
+def test_cells_of_other_shapes_share_the_first_weights_where_they_can(name: str) -> None:
+    study = find_study(name)
+    base = study.base()
+    tokenizer = ByteTokenizer()
+    models = [
+        make_model(study.cell_config(base, cell.name), tokenizer).state_dict()
+        for cell in study.cells
+    ]
+    first, *others = models
+    for other in others:
+        shared = [key for key in first if key in other and first[key].shape == other[key].shape]
+        assert len(shared) >= 10
+        assert all(torch.equal(first[key], other[key]) for key in shared)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from hornbook.errors import GenerationError
+from hornbook.errors import ConfigError, GenerationError
 from hornbook.generation import (
     Decoder,
     SamplingConfig,
@@ -30,6 +30,7 @@ from hornbook.models import (
     build_model,
 )
 from hornbook.models.attention_paths import masked_attention
+from hornbook.runs.resolution import resolve
 from hornbook.tokenizers import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()
@@ -272,3 +273,10 @@ def test_the_memory_of_rows_that_left_is_used_again() -> None:
             decoder.leave(decoder._rows[0])
             sizes.add(decoder._state.nbytes)
     assert len(sizes) <= 2
+
+
+def test_a_run_that_could_not_slide_says_so_before_it_is_trained() -> None:
+    words = ["model.positions=learned", "sampling.overflow=slide"]
+    with pytest.raises(ConfigError, match=r"sampling\.overflow=slide: .* use restart or stop"):
+        resolve(overrides=words)
+    assert resolve(overrides=["sampling.overflow=slide"]).sampling.overflow == "slide"

@@ -209,7 +209,7 @@ def test_lists_of_texts(listed: list[str], text: str) -> None:
 def test_masks_agree_with_walking_every_token(kind: str, automaton: ByteAutomaton) -> None:
     vocabulary = vocabulary_of(tokenizer_of(kind))
     assert vocabulary.tokens is not None
-    masks = TokenMasks(automaton, vocabulary, special=False)
+    masks = TokenMasks(automaton, vocabulary, whole=True)
     for text in ("", "the", "caf", "caf\u00e9"):
         state = automaton.walk(text.encode())
         if state == NOWHERE:
@@ -285,6 +285,28 @@ def test_what_does_not_fit_the_vocabulary_is_told_at_once() -> None:
             )
     with pytest.raises(GenerationError, match="tokenizer"):
         Chooser(Vocabulary(2), torch.device("cpu")).join(SamplingConfig(pattern="a"), [0])
+
+
+def test_no_text_is_begun_that_the_vocabulary_cannot_end() -> None:
+    tokens = Vocabulary(4, (b"a", b"b", b"ab", b"<end>"), end_id=3, special=frozenset({3}))
+    for allowed, expected in {
+        ("ac", "b"): [1],
+        ("abc", "aab"): [0],
+        ("abab", "ac"): [0, 2],
+        ("bcb", "bab"): [1],
+    }.items():
+        chooser = Chooser(tokens, torch.device("cpu"))
+        chooser.join(SamplingConfig(allowed=allowed), [0])
+        assert chooser.scores(torch.zeros(1, 4))[0].isfinite().nonzero()[:, 0].tolist() == expected
+        for _ in range(4):
+            if not chooser.is_complete(0):
+                choice = chooser.choose(torch.zeros(1, 4), torch.zeros(1))
+                assert choice.possible is not None
+                assert choice.possible.all()
+                chooser.accept(choice.ids)
+        assert chooser.is_complete(0)
+    with pytest.raises(GenerationError, match="no token to begin with"):
+        Chooser(tokens, torch.device("cpu")).check(SamplingConfig(pattern="a+c|bc"))
 
 
 def test_a_text_that_the_rules_let_nowhere_says_that_it_is_stuck() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from hornbook.optimization.roles import joint_rows_of
 from hornbook.runs.resolution import preset_names, resolve
 
 
+@cache
 def built(config: Any, vocab_size: int, context_length: int) -> LanguageModel:
     with torch.device("meta"), undrawn():
         return build_model(config, vocab_size=vocab_size, context_length=context_length, seed=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hornbook.models.undrawn import undrawn
 from hornbook.runs.resolution import preset_names, resolve
 
 
+@cache
 def flow_of(config: Any) -> Flow:
     with torch.device("meta"), undrawn():
         return model_flow(build_model(config, vocab_size=77, context_length=32, seed=1))

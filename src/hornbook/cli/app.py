@@ -31,6 +31,7 @@ from hornbook.cli import (
     runs,
     sample,
     score,
+    serve,
     tokenizer,
     train,
 )
@@ -132,6 +133,7 @@ def hornbook(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
+app.command("serve")(serve.serve)
 app.command("compare")(compare.compare)
 app.command("lr-find")(lr_find.lr_find)
 app.command("account")(account.account)

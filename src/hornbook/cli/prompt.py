@@ -20,22 +20,26 @@ import json
 import math
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hornbook.cli.pieces import shown
-from hornbook.cli.samples import print_pieces
+from hornbook.cli.samples import print_heading, print_pieces
 from hornbook.cli.screen import visible, write_text
 from hornbook.durable import write_durably
 from hornbook.errors import HornbookError
 
 if TYPE_CHECKING:
     from hornbook.generation import Piece, SamplingConfig
+    from hornbook.generation.decoder import Token
     from hornbook.runs.run import Run
+    from hornbook.tokenizers import Tokenizer
 
 ALTERNATIVES = 4
 """Tokens that ``/alternatives`` names at each place unless told."""
+REMEMBERED = 10
+"""Tokens that are remembered at each place, so that they can be asked for."""
 COMMANDS = {
     "help": "this list; /help NAME tells more of a setting",
     "settings": "how texts are drawn now",
@@ -131,7 +135,8 @@ class Prompt:
             _say(str(error))
 
     def _kept(self, beginning: str) -> Iterator[Piece]:
-        for piece in self._run.stream(beginning, **self._changes):
+        most = max(self._now().alternatives, min(REMEMBERED, self._run.tokenizer.vocab_size))
+        for piece in self._run.stream(beginning, **{**self._changes, "alternatives": most}):
             self._written.append(piece)
             yield piece
 
@@ -152,15 +157,18 @@ class Prompt:
         return [texts[sample] for sample in sorted(texts)]
 
     def _alternatives(self, value: str) -> None:
-        count = int(value) if value.isdecimal() and int(value) else 0 if value else ALTERNATIVES
-        if not count:
-            raise HornbookError("/alternatives takes how many to name, such as /alternatives 8.")
-        texts = self._texts()
-        for number, text in enumerate(texts):
-            if len(texts) > 1:
-                print(f"--- sample {number} ---")
-            for line in alternative_lines(self._run, self._beginning or "", text, count):
-                print(line)
+        count = int(value) if value.isdecimal() else 0 if value else ALTERNATIVES
+        if not 1 <= count <= REMEMBERED:
+            raise HornbookError(f"/alternatives takes how many to name, from 1 to {REMEMBERED}.")
+        self._texts()
+        tokens: dict[int, list[Token]] = {}
+        for piece in self._written:
+            tokens.setdefault(piece.sample, []).extend(piece.tokens)
+        for sample in sorted(tokens):
+            if len(tokens) > 1:
+                print_heading(f"sample {sample}")
+            for line in alternative_lines(self._run.tokenizer, tokens[sample], count):
+                _say(line)
 
     def _save(self, value: str) -> None:
         self._store(value, replace=False)
@@ -220,29 +228,23 @@ class Prompt:
             _say(f"  /{name:<14} {_help_of(field)}")
 
 
-def alternative_lines(run: Run, beginning: str, text: str, count: int) -> Iterator[str]:
-    """For each token of a text: how likely the model found it, and what it found likeliest.
+def alternative_lines(tokenizer: Tokenizer, tokens: Iterable[Token], count: int) -> Iterator[str]:
+    """For each token that was chosen: how likely the model found it, and what it found likeliest.
 
-    The chances are the model's own, before temperature and the other rules.
+    The chances are the model's own, before temperature and the other rules; behind a token that
+    a rule made impossible stands which one.
     """
-    from hornbook.generation.scoring import score_ids
+    for token in tokens:
+        others = []
+        for other in token.alternatives[:count]:
+            chance = f"{shown(tokenizer.token_bytes(other.id))} {_percent(other.log_probability)}"
+            others.append(f"{chance} ({other.removed_by})" if other.removed_by else chance)
+        name = shown(tokenizer.token_bytes(token.id))
+        yield f"{name:<14} {_percent(token.log_probability):>5} %   {', '.join(others)}"
 
-    tokenizer = run.tokenizer
-    before, added = run.prompt_ids(beginning), tokenizer.encode(text)
-    count = min(count, tokenizer.vocab_size)
-    found = score_ids(run.model, [*before, *added], alternatives=count)
-    for place, token in enumerate(added, start=len(before) - 1):
-        chance, rank = math.exp(found.log_probabilities[place]), found.ranks[place]
-        others = ", ".join(
-            f"{shown(tokenizer.token_bytes(other))} {100 * math.exp(value):.1f}"
-            for other, value in zip(
-                found.alternatives[place].tolist(),
-                found.alternative_log_probabilities[place].tolist(),
-                strict=True,
-            )
-        )
-        name = shown(tokenizer.token_bytes(token))
-        yield f"{name:<14} {100 * chance:5.1f} %  place {rank:<5}  {others}"
+
+def _percent(log_probability: float) -> str:
+    return f"{100 * math.exp(log_probability):.1f}"
 
 
 def unquoted(words: str) -> str:

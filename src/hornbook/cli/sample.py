@@ -183,9 +183,3 @@ def _beginnings(prompt: str | None, prompts: str | None) -> list[str] | None:
     if prompts is None and on_terminal(sys.stdin):  # nobody should wonder what it waits for
         return None
     return prompt_lines(read_text(None)) or None
-
-
-def _somebody_types() -> bool:
-    from hornbook.cli.screen import on_terminal
-
-    return on_terminal(sys.stdin) and on_terminal(sys.stdout)

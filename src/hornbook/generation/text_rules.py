@@ -85,7 +85,7 @@ class TextRule(RowRule):
 
     @classmethod
     def _masks(cls, config: SamplingConfig, vocabulary: Vocabulary) -> TokenMasks:
-        return token_masks(cls.automaton(config), vocabulary, special=not cls.whole)
+        return token_masks(cls.automaton(config), vocabulary, whole=cls.whole)
 
     def join(self, config: SamplingConfig, prompt: Sequence[int]) -> None:
         super().join(config, prompt)

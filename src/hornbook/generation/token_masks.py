@@ -7,12 +7,15 @@ once is one look-up in a table:
                                level 2   ab → state 7   ac → nowhere
 
 What is found for a state is kept; each state of the walk is worked through once.
+
+From every state some bytes lead to a whole text. A vocabulary without a token for each byte may
+have no tokens for them; then tokens that lead to such a state are not let through either.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,9 @@ from hornbook.generation.vocabulary import Vocabulary
 
 MOST_KEPT = 256
 """Masks of one text rule that are kept; each takes a byte a token."""
+
+MOST_LOOKED_AT = 1_000
+"""States that are looked through for a way to a whole text."""
 
 
 class TokenTree:
@@ -67,14 +73,16 @@ class TokenMasks:
     Args:
         automaton: which texts there are.
         vocabulary: the tokens.
-        special: whether special tokens may come, as the text of their names.
+        whole: whether a text must be whole in the end. Then special tokens are not let through;
+            otherwise they come as the text of their names.
     """
 
-    def __init__(self, automaton: ByteAutomaton, vocabulary: Vocabulary, *, special: bool) -> None:
+    def __init__(self, automaton: ByteAutomaton, vocabulary: Vocabulary, *, whole: bool) -> None:
         self.automaton = automaton
+        self._may_end_nowhere = whole and not vocabulary.spells_everything
         self._tree = token_tree(vocabulary)
         self._is_text = np.array([bool(token) for token in vocabulary.tokens or ()])
-        if not special:
+        if whole:
             self._is_text[list(vocabulary.special)] = False
         self._kept: OrderedDict[int, NDArray[np.bool_]] = OrderedDict()
 
@@ -83,6 +91,17 @@ class TokenMasks:
         if state in self._kept:
             self._kept.move_to_end(state)
             return self._kept[state]
+        reached = self._reached(state)
+        found = reached != NOWHERE
+        if self._may_end_nowhere and self._finishing is not None:
+            found &= np.isin(reached, self._finishing)
+        self._kept[state] = found
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+    def _reached(self, state: int) -> NDArray[np.int32]:
+        """[vocab_size], the state behind each token, or ``NOWHERE``."""
         walks = np.array([state], dtype=np.int32)
         reached = [np.array([NOWHERE], dtype=np.int32)]  # no text leads nowhere
         for parents, contents in self._tree.levels:
@@ -92,17 +111,38 @@ class TokenMasks:
             from_states = before[alive]
             walks[alive] = self.automaton.steps(from_states)[from_states, contents[alive]]
             reached.append(walks)
-        found = (np.concatenate(reached)[self._tree.places] != NOWHERE) & self._is_text
-        self._kept[state] = found
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return found
+        behind = np.concatenate(reached)[self._tree.places]
+        return np.where(self._is_text, behind, np.int32(NOWHERE))
+
+    @cached_property
+    def _finishing(self) -> list[int] | None:
+        """The states from which tokens lead to a whole text; ``None`` where they are too many."""
+        before: dict[int, list[int]] = {0: []}
+        waiting = [0]
+        while waiting:
+            state = waiting.pop()
+            for after in np.unique(self._reached(state)).tolist():
+                if after == NOWHERE:
+                    continue
+                if after not in before:
+                    before[after] = []
+                    waiting.append(after)
+                before[after].append(state)
+            if len(before) > MOST_LOOKED_AT:
+                return None
+        waiting = [state for state in before if self.automaton.complete(state)]
+        found = set(waiting)
+        while waiting:
+            new = {state for state in before[waiting.pop()] if state not in found}
+            found |= new
+            waiting += new
+        return sorted(found)
 
 
 @lru_cache(maxsize=16)
-def token_masks(automaton: ByteAutomaton, vocabulary: Vocabulary, *, special: bool) -> TokenMasks:
+def token_masks(automaton: ByteAutomaton, vocabulary: Vocabulary, *, whole: bool) -> TokenMasks:
     """The masks of an automaton; what was found for one text serves the next."""
-    return TokenMasks(automaton, vocabulary, special=special)
+    return TokenMasks(automaton, vocabulary, whole=whole)
 
 
 @lru_cache(maxsize=4)

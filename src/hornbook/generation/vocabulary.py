@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from hornbook.tokenizers import Tokenizer
 
@@ -25,10 +25,15 @@ class Vocabulary:
     end_id: int | None = None
     special: frozenset[int] = frozenset()
 
-    @property
+    @cached_property
     def unused(self) -> list[int]:
         """The ids that stand for nothing."""
         return [token for token, content in enumerate(self.tokens or ()) if not content]
+
+    @cached_property
+    def spells_everything(self) -> bool:
+        """Whether every byte is a token of its own, so that any text can be written."""
+        return len({content for content in self.tokens or () if len(content) == 1}) == 256
 
 
 @lru_cache(maxsize=4)

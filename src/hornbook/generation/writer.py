@@ -94,9 +94,10 @@ class Writer:
         """The tokens that a text goes on from; at least one."""
         return self._tokenizer.encode(prompt, add_start=config.add_start) or [self._opening]
 
-    def check(self, prompt: str, config: SamplingConfig) -> None:
+    def check(self, prompt: str | Sequence[int], config: SamplingConfig) -> None:
         """Raise what ``join`` would, and change nothing."""
-        self._decoder.check(self.prompt_ids(prompt, config), config)
+        ids = self.prompt_ids(prompt, config) if isinstance(prompt, str) else prompt
+        self._decoder.check(ids, config)
 
     def join(
         self,

@@ -177,7 +177,7 @@ class Transformer(LanguageModel):
     @property
     def can_forget(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """See ``LanguageModel``; learned and sinusoidal positions are a part of each vector."""
-        return self.config.positions not in ("learned", "sinusoidal")
+        return self.config.order_is_relative
 
     def forget(self, state: State, row: int, tokens: int) -> None:
         """See ``LanguageModel.forget``; rotary keys are turned back to where they stand now."""

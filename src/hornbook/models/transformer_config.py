@@ -248,6 +248,11 @@ class TransformerConfig(Settings):
         return self.positions in ("learned", "sinusoidal", "rotary")
 
     @property
+    def order_is_relative(self) -> bool:
+        """Whether only the distance of two tokens counts, so that the oldest can be forgotten."""
+        return self.positions not in ("learned", "sinusoidal")
+
+    @property
     def looks_back(self) -> bool:
         """Whether a token reads its neighbour on the left without attention."""
         return self.token_shift or self.tokens_before > 0

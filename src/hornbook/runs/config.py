@@ -274,6 +274,7 @@ class RunConfig(Settings):
         for problem in self.data.conflicts_with_context(self.context_length):
             yield _within("data", problem)
         yield from self._conflicts_of_positions()
+        yield from self._conflicts_of_overflow()
         if self.training.carry_state:
             yield from self._conflicts_of_carried_state()
         if self.training.activation_checkpointing and self.model.kind != "transformer":
@@ -352,6 +353,20 @@ class RunConfig(Settings):
                 f"needs a model with a hidden state, and model.kind={self.model.kind} has none; "
                 "use model.kind=rnn, gru or lstm, or carry_state=false",
                 "true",
+            )
+
+    def _conflicts_of_overflow(self) -> Iterator[Problem]:
+        model = self.model
+        if (
+            self.sampling.overflow == "slide"
+            and isinstance(model, TransformerConfig)
+            and not model.order_is_relative
+        ):
+            yield Problem(
+                "sampling.overflow",
+                "needs a model that knows tokens by their distance, and with model.positions="
+                f"{model.positions} it knows them by their places; use restart or stop",
+                "slide",
             )
 
     def _conflicts_of_positions(self) -> Iterator[Problem]:

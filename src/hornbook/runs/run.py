@@ -154,13 +154,13 @@ class Run:
         """Like ``sample``, but ``samples`` of them (4 unless given), each with its own draws."""
         settings = {"samples": 4, **settings}
         return generate(
-            self.model, self.tokenizer, prompt, self.sampling(settings), opening=self._opening()
+            self.model, self.tokenizer, prompt, self.sampling(settings), opening=self.opening
         )
 
     def stream(self, prompt: str = "", **settings: Any) -> Iterator[Piece]:
         """Like ``samples``, but give each piece of text as soon as it is certain."""
         return stream(
-            self.model, self.tokenizer, prompt, self.sampling(settings), opening=self._opening()
+            self.model, self.tokenizer, prompt, self.sampling(settings), opening=self.opening
         )
 
     def beam_search(
@@ -183,7 +183,7 @@ class Run:
             config,
             beams=beams,
             length_penalty=length_penalty,
-            opening=self._opening(),
+            opening=self.opening,
         )
 
     def contrastive_search(
@@ -204,7 +204,7 @@ class Run:
             self.sampling({**settings, "samples": 1}),
             alpha=alpha,
             candidates=candidates,
-            opening=self._opening(),
+            opening=self.opening,
         )
 
     def score(
@@ -233,7 +233,7 @@ class Run:
             self.model,
             self.tokenizer,
             text,
-            opening=self._opening(),
+            opening=self.opening,
             overlap=overlap,
             alternatives=alternatives,
             listener=listener,
@@ -242,9 +242,11 @@ class Run:
     def prompt_ids(self, prompt: str = "", **settings: Any) -> list[int]:
         """The ids that the model reads before it goes on from ``prompt``; never none."""
         add_start = self.sampling(settings).add_start
-        return self.tokenizer.encode(prompt, add_start=add_start) or [self._opening()]
+        return self.tokenizer.encode(prompt, add_start=add_start) or [self.opening]
 
-    def _opening(self) -> int:
+    @property
+    def opening(self) -> int:
+        """The id that stood before a document's first token in training."""
         return opening_id(self.config, self.tokenizer)
 
     def sampling(self, changes: dict[str, Any]) -> SamplingConfig:
