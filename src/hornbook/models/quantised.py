@@ -27,12 +27,14 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Literal, TypeVar, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from hornbook.errors import GenerationError
 from hornbook.models.base import LanguageModel
 from hornbook.models.linear import Linear
+from hornbook.models.one_row import float_row, is_one_row, short_row, whole_row
 from hornbook.processor import processor_features
 
 WeightKind = Literal["float32", "bfloat16", "int8"]
@@ -116,11 +118,19 @@ def _plain(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
 
 
 def _by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
-    kind = weight.dtype
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 1)
+    kind, weight = weight.dtype, weight.contiguous()
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, 1)
+    is_short = kind is torch.bfloat16
+    multiply = short_row if is_short else float_row
+    plain = (weight.view(torch.int16) if is_short else weight).numpy()
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        y = torch.ops.mkldnn._linear_pointwise(x.to(kind), packed, None, "none", [], "")
+        if is_one_row(x):
+            out = np.empty(len(plain), dtype=np.float32)
+            multiply(x.to(kind).float().view(-1).numpy(), plain, out)
+            y = torch.from_numpy(out).view(*x.shape[:-1], -1)
+        else:
+            y = torch.ops.mkldnn._linear_pointwise(x.to(kind), packed, None, "none", [], "")
         return y.float() if bias is None else y + bias
 
     return product
@@ -155,15 +165,24 @@ def _int8_on_cpu(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
         whole = F.pad(numbers, (0, len(_ENDS)))
         kept = torch._make_per_channel_quantized_tensor(whole, scale.double(), none, 0)
         packed = torch.ops.quantized.linear_prepack(kept, None)
-    ends = torch.tensor([_ENDS])
+    ends, plain = torch.tensor([_ENDS]), numbers.numpy()
+    step = torch.tensor(2 / 255)
+    steps = step * scale
     # Without VNNI, sums of two products would overflow 16 bits: one bit less then.
     fewer_bits = not processor_features().get("avx512_vnni")
 
     def product(x: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
         largest = torch.linalg.vector_norm(rows, float("inf"), -1, True).clamp_min_(1e-30)
-        padded = torch.cat((rows / largest, ends.expand(len(rows), -1)), dim=1)
-        y = torch.ops.quantized.linear_dynamic(padded, packed, fewer_bits)
+        if is_one_row(x) and not fewer_bits:
+            # The same whole numbers and the same roundings, so the same to the bit.
+            whole = (rows.view(-1) / largest.view(-1)).div_(step).add_(128).round_().clamp_(0, 255)
+            sums = np.empty(len(plain), dtype=np.int32)
+            whole_row(whole.sub_(128).to(torch.int16).numpy(), plain, sums)
+            y = (torch.from_numpy(sums).float() * steps).view(1, -1)
+        else:
+            padded = torch.cat((rows / largest, ends.expand(len(rows), -1)), dim=1)
+            y = torch.ops.quantized.linear_dynamic(padded, packed, fewer_bits)
         y = y.mul_(largest) if bias is None else torch.addcmul(bias, y, largest)
         return y.view(*x.shape[:-1], -1)
 
