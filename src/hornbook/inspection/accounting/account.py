@@ -2,7 +2,7 @@
 
     account = account_of(resolve(preset="small"), vocab_size=2048)
     account.weights                   1_053_824
-    account.memory.peak               192_700_000 or so, on a CPU in bfloat16
+    account.memory.peak               178_500_000 or so, on a CPU in bfloat16
     account.tokens_per_second(...)
 
 Everything is a formula of the settings; nothing is built, allocated or tried.
