@@ -129,12 +129,13 @@ async def load(
 
 def main() -> None:
     """Run the load and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="a server under load")
     parser.add_argument("run", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=64)
     chosen = parser.parse_args()
     run = hornbook.open_run(chosen.run)
+    run.sample(**settings(0))  # which also reads the weights
     alone = time.monotonic()
     samples = [run.sample(**settings(kind)) for kind in range(KINDS)]
     alone = time.monotonic() - alone
@@ -145,9 +146,7 @@ def main() -> None:
         tally = asyncio.run(load(address, run.name, expected, chosen.clients, chosen.seconds))
         took, after = time.monotonic() - began, memory(process)
     latest = sorted(tally.seconds)
-    print(
-        f"clients         {chosen.clients}, for {took:.1f} s after {len(warm.seconds)} to warm up"
-    )
+    print(f"clients         {chosen.clients}, for {took:.1f} s, and {warm.answers} answers before")
     print(f"answers         {tally.answers:,}, wrong or lost {len(tally.wrong) + len(warm.wrong)}")
     print(f"tokens/s        {tally.tokens / took:,.0f}")
     print(f"a request       {latest[len(latest) // 2]:.2f} s median, {latest[-1]:.2f} s at most")
