@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from hornbook.errors import GenerationError
 from hornbook.models.base import LanguageModel
 from hornbook.models.linear import Linear
-from hornbook.models.one_row import float_row, is_one_row, short_row, whole_row
+from hornbook.models.one_row import STEP, float_row, is_one_row, round_row, short_row, whole_row
 from hornbook.processor import processor_features
 
 WeightKind = Literal["float32", "bfloat16", "int8"]
@@ -170,22 +170,21 @@ def _int8_on_cpu(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
         kept = torch._make_per_channel_quantized_tensor(whole, scale.double(), none, 0)
         packed = torch.ops.quantized.linear_prepack(kept, None)
     ends, plain = torch.tensor([_ENDS]), numbers.numpy()
-    step = torch.tensor(2 / 255)
-    steps = step * scale
+    worth = (scale * float(STEP)).numpy()
     # Without VNNI, sums of two products would overflow 16 bits: one bit less then.
     fewer_bits = not processor_features().get("avx512_vnni")
 
     def product(x: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        # The infinite norm of ``torch.linalg`` takes 16 times as long.
-        largest = rows.abs().amax(-1, keepdim=True).clamp_min_(1e-30)
         if is_one_row(x) and not fewer_bits:
-            # The same whole numbers and the same roundings, so the same to the bit.
-            whole = (rows.view(-1) / largest.view(-1)).div_(step).add_(128).round_().clamp_(0, 255)
-            sums = np.empty(len(plain), dtype=np.int32)
-            whole_row(whole.sub_(128).to(torch.int16).numpy(), plain, sums)
-            y = (torch.from_numpy(sums).float() * steps).view(1, -1)
+            # The same whole numbers and the same roundings as below, so the same to the bit.
+            whole, out = np.empty(len(plain[0]), np.int16), np.empty((1, len(plain)), np.float32)
+            largest = torch.tensor(round_row(rows[0].numpy(), whole))
+            whole_row(whole, plain, worth, np.empty(len(plain), np.int32), out[0])
+            y = torch.from_numpy(out)
         else:
+            # The infinite norm of ``torch.linalg`` takes 16 times as long.
+            largest = rows.abs().amax(-1, keepdim=True).clamp_min_(1e-30)
             padded = torch.cat((rows / largest, ends.expand(len(rows), -1)), dim=1)
             y = torch.ops.quantized.linear_dynamic(padded, packed, fewer_bits)
         y = y.mul_(largest) if bias is None else torch.addcmul(bias, y, largest)
