@@ -100,8 +100,8 @@ def test_one_row_alone_is_what_it_is_among_others(kind: WeightKind) -> None:
 
 def test_what_is_not_finite_stays_so_in_one_row() -> None:
     row, weight = torch.tensor([1.0, 2.0]), torch.tensor([[float("inf"), 1.0], [float("nan"), 1.0]])
-    out = np.empty(2, dtype=np.float32)
-    float_row(row.numpy(), weight.numpy(), out)
+    out = np.zeros(2, dtype=np.float32)
+    float_row(row.numpy(), weight.numpy(), np.zeros(2, dtype=np.float32), out)
     assert np.isinf(out[0])
     assert np.isnan(out[1])
 

@@ -47,46 +47,49 @@ def is_one_row(x: torch.Tensor) -> bool:
 
 
 @summing_kernel
-def float_row(row: Floats, weight: Floats, out: Floats) -> None:
-    """Multiply a row by a matrix.
+def float_row(row: Floats, weight: Floats, bias: Floats, out: Floats) -> None:
+    """Multiply a row by a matrix, and add the result and a bias to what stands in ``out``.
 
     Args:
         row: [inputs].
         weight: [outputs, inputs].
-        out: [outputs], where the result goes.
+        bias: [outputs].
+        out: [outputs], such as a residual; the sum goes there.
 
-    >>> out = np.empty(2, np.float32)
-    >>> float_row(np.float32([1, 2]), np.float32([[3, 4], [0, -1]]), out)
+    >>> out = np.float32([100, 200])
+    >>> float_row(np.float32([1, 2]), np.float32([[3, 4], [0, -1]]), np.float32([0, 10]), out)
     >>> out.tolist()
-    [11.0, -2.0]
+    [111.0, 208.0]
     """
     for output in range(weight.shape[0]):
         total = np.float32(0)
         for place in range(weight.shape[1]):
             total += row[place] * weight[output, place]
-        out[output] = total
+        out[output] += total + bias[output]
 
 
 @summing_kernel
-def short_row(row: Floats, weight: NDArray[np.int16], out: Floats) -> None:
-    """Multiply a row by a matrix in bfloat16, which is the upper half of a float32.
+def short_row(row: Floats, weight: NDArray[np.int16], bias: Floats, out: Floats) -> None:
+    """``float_row`` by a matrix in bfloat16, which is the upper half of a float32.
 
     Args:
         row: [inputs].
         weight: [outputs, inputs] the bits of the numbers.
-        out: [outputs], where the result goes.
+        bias: [outputs].
+        out: [outputs], such as a residual; the sum goes there.
 
-    >>> weight, out = torch.tensor([[3.0, 4.0], [0.0, -1.0]]), np.empty(2, np.float32)
-    >>> short_row(np.float32([1, 2]), weight.bfloat16().view(torch.int16).numpy(), out)
+    >>> weight, out = torch.tensor([[3.0, 4.0], [0.0, -1.0]]), np.zeros(2, np.float32)
+    >>> bits = weight.bfloat16().view(torch.int16).numpy()
+    >>> short_row(np.float32([1, 2]), bits, np.float32([0, 10]), out)
     >>> out.tolist()
-    [11.0, -2.0]
+    [11.0, 8.0]
     """
     for output in range(weight.shape[0]):
         total = np.float32(0)
         for place in range(weight.shape[1]):
             bits = np.int32(weight[output, place]) << np.int32(16)
             total += row[place] * np.int32(bits).view(np.float32)
-        out[output] = total
+        out[output] += total + bias[output]
 
 
 @kernel

@@ -127,14 +127,14 @@ def _by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
     is_short = kind is torch.bfloat16
     multiply = short_row if is_short else float_row
     plain = (weight.view(torch.int16) if is_short else weight).numpy()
+    added = np.zeros(len(plain), np.float32) if bias is None else bias.numpy()
 
     def product(x: torch.Tensor) -> torch.Tensor:
         if is_one_row(x):
-            out = np.empty(len(plain), dtype=np.float32)
-            multiply(x.to(kind).float().view(-1).numpy(), plain, out)
-            y = torch.from_numpy(out).view(*x.shape[:-1], -1)
-        else:
-            y = torch.ops.mkldnn._linear_pointwise(x.to(kind), packed, None, "none", [], "")
+            out = np.zeros(len(plain), dtype=np.float32)
+            multiply(x.to(kind).float().view(-1).numpy(), plain, added, out)
+            return torch.from_numpy(out).view(*x.shape[:-1], -1)
+        y = torch.ops.mkldnn._linear_pointwise(x.to(kind), packed, None, "none", [], "")
         return y.float() if bias is None else y + bias
 
     return product
