@@ -43,14 +43,18 @@ _DIGITS = {
 _NOTHING = "–"
 
 
-def write_report(run: Run) -> Path:
-    """Write ``report.html`` into the run's folder; returns its path.
+def write_report(run: Run, path: Path | None = None) -> Path:
+    """Write the report; returns its path.
+
+    Args:
+        run: the run.
+        path: of the file; ``report.html`` in the run's folder unless given.
 
     Raises:
         RunError: when ``run.toml`` or ``manifest.json`` is damaged, or the report cannot be
             written.
     """
-    path = run.folder.report_file
+    path = path or run.folder.report_file
     content = page(run.name, _sections(run)).encode("utf-8")
     try:
         write_durably(path, content)
