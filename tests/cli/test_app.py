@@ -24,6 +24,7 @@ COMMANDS = [
     "account",
     "diagram",
     "embeddings",
+    "report",
     "runs",
     "show",
     "verify",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from hornbook import Run, RunConfig
+from hornbook import Run, RunConfig, open_run
 from hornbook.errors import RunError
 from hornbook.inspection import write_report
 from hornbook.models import build_model
+from hornbook.runs.assembly import open_store
 from hornbook.runs.checkpoints import TrainingState, save_checkpoint
 from hornbook.runs.manifest import Fingerprints, Origin, Session
 from hornbook.runs.resolution import resolve
@@ -91,6 +94,7 @@ def test_the_report_tells_all_of_a_run(make_run: MakeRun) -> None:
         "parent at step 50; changed: seed from 1 to 77",
         "Once wrote beta",
         "6.250",
+        "Settings that differ from preset tiny",
         "seed177",
         checkpoint.weights_checksum(),
         "processor: an abacus",
@@ -98,7 +102,7 @@ def test_the_report_tells_all_of_a_run(make_run: MakeRun) -> None:
         "training.steps: 100 to 400",
     ):
         assert expected in page.text
-    assert page.tags.count("svg") == 1
+    assert page.tags.count("svg") == 2, "the loss, and how training went"
 
 
 def test_a_run_with_nothing_in_it_has_a_report(make_run: MakeRun) -> None:
@@ -176,6 +180,38 @@ def test_training_leaves_a_report(finished_run: Run) -> None:
     assert "bpe vocabulary of 300" in page.text
     assert finished_run.checkpoints()[-1].weights_checksum() in page.text
     assert "svg" in page.tags
+
+
+def test_the_report_tells_text_and_model(
+    finished_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page(finished_run.folder.report_file)
+    assert f"{finished_run.model.parameter_count():,} parameters, counted by formula" in page.text
+    assert page.tags.count("svg") == 3, "the third is the diagram"
+    assert "its weight is the token embedding's" in page.text
+    content = finished_run.folder.report_file.read_text("utf-8")
+    told = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", content))
+    assert finished_run.manifest.fingerprints is not None
+    store = open_store(finished_run.folder, finished_run.manifest)
+    counts = np.bincount(np.array(store.training.slice(0, len(store.training))), minlength=300)
+    assert told["training tokens"].startswith(f"{len(store.training):,} in 1 document, ")
+    assert told["tokens that occur"].startswith(f"{(counts > 0).sum()} of 300 ")
+    first = f"{100 * counts.max() / counts.sum():.1f} %"
+    assert first in told["most frequent"].partition("·")[0]
+    monkeypatch.setenv("HORNBOOK_CACHE", str(tmp_path))
+    shutil.copytree(finished_run.path, tmp_path / "run")
+    page = Page(write_report(open_run(tmp_path / "run")))
+    assert "The tokens of its text are not at hand" in page.text
+    assert "longest tokens" in page.text
+
+
+def test_a_large_text_is_counted_in_part(
+    finished_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hornbook.inspection.report_text.MOST_COUNTED", 1000)
+    shutil.copytree(finished_run.path, tmp_path / "run")
+    page = Page(write_report(open_run(tmp_path / "run")))
+    assert "in the first 1,000;" in page.text
 
 
 def test_a_report_that_cannot_be_written_says_why(make_run: MakeRun) -> None:

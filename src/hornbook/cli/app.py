@@ -28,6 +28,7 @@ from hornbook.cli import (
     embeddings,
     import_export,
     lr_find,
+    report,
     runs,
     sample,
     score,
@@ -139,6 +140,7 @@ app.command("lr-find")(lr_find.lr_find)
 app.command("account")(account.account)
 app.command("diagram")(diagram.diagram)
 app.command("embeddings")(embeddings.embeddings)
+app.command("report")(report.report)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("verify")(bundle.verify)

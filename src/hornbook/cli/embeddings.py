@@ -121,7 +121,7 @@ def _list_neighbours(
             facts.append(f"{vectors.counts[token]:,} times in training")
         print(f"\n{piece}  ({', '.join(facts)})")
         if vectors.counts is not None and not vectors.counts[token]:
-            print("  never occurred, so its vector was never taught anything")
+            print("  never occurred, so nothing was learned of what it means")
         for neighbour in neighbours(vectors.table, token, vectors.known, most):
             print(f"  {neighbour.cosine:6.3f}  {names[neighbour.token]}")
 

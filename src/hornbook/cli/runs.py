@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hornbook.errors import ConfigError, HornbookError, RunError
+from hornbook.errors import HornbookError, RunError
 
 if TYPE_CHECKING:
     from hornbook.runs.checkpoints import Checkpoint
@@ -180,21 +180,11 @@ def _training_facts(run: Run, newest: Checkpoint) -> Iterator[tuple[str, str]]:
 
 
 def _setting_facts(run: Run) -> Iterator[tuple[str, str]]:
-    from hornbook.runs.config import RunConfig
-    from hornbook.runs.resolution import differences, resolve
+    from hornbook.inspection.run_settings import chosen_settings
 
-    preset = run.manifest.preset
-    try:
-        base, name = (resolve(preset=preset), f"preset {preset}") if preset else (None, "")
-    except ConfigError:  # a later hornbook may have other presets
-        base, name = None, ""
-    changed = differences(base or RunConfig(), run.config)
-    lines = [
-        f"{key} = {_toml(new)}"
-        for key, (old, new) in changed.items()
-        if new is not None and old != "auto"  # what auto became was nobody's choice
-    ]
-    yield "settings", f"those of {name or 'the defaults'}" + (", except:" if lines else "")
+    name, changed = chosen_settings(run)
+    lines = [f"{key} = {_toml(new)}" for key, (_, new) in changed.items() if new is not None]
+    yield "settings", f"those of {name}" + (", except:" if lines else "")
     for line in lines:
         yield "", line
 

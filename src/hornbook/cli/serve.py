@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from hornbook.errors import HornbookError
+
+if TYPE_CHECKING:
+    from hornbook.models import WeightKind
 
 
 def serve(
@@ -45,6 +48,10 @@ def serve(
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="Time to finish texts after Ctrl-C."),
     ] = None,
+    quantise: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Keep the weights in bfloat16 or int8: faster."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")
     ] = "auto",
@@ -77,6 +84,8 @@ def serve(
     opened = open_run(run)
     place = resolve(base=opened.config, overrides={"training.device": device}).training.device
     opened.to(choose_device(place))
+    if quantise is not None:
+        opened.quantise(cast("WeightKind", quantise))  # another word is told there
     given = {"rows": rows, "waiting": waiting, "tokens": tokens, "farewell": farewell}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     with ScreenListener() as listener:

@@ -6,8 +6,10 @@
 Read in this order: ``history`` (the numbers and samples that a run wrote down), ``lines``
 (text of any script fitted into a box), ``layout`` (where on the picture each thing goes),
 ``style`` (how every plot looks), ``loss_curve`` (the picture), ``page`` (the look of a page),
-``report`` (what stands on it). They read a run and write nothing but these files. matplotlib is
-loaded when a picture is drawn.
+``report`` (what stands on it) with ``run_settings``, ``training_plots``, ``training_facts``,
+``report_text`` (data and tokenizer) and ``report_model`` (its costs and its diagram); ``overlay``
+(several runs on one page) and its ``overlay_plot``. They read a run and write nothing but these
+files. matplotlib is loaded when a picture is drawn.
 
 Windows are seen before a run exists: ``window_picture`` (a row of a batch as things to draw),
 ``segment_colours``, ``svg`` (pieces of a picture that stands alone), ``window_svg`` (rows and masks

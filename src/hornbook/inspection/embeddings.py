@@ -3,8 +3,9 @@
     token_embedding      king   [ 0.3 -1.1 …]     cosine(king, queen) = 0.8
                          queen  [ 0.4 -0.9 …]     cosine(king, ;)     = 0.1
 
-A token that never occurred in training keeps the vector that was drawn for it, so neighbours are
-looked for among tokens that did occur, where it is known which those are.
+Nothing is learned of what a token means that never occurred in training; where the head has the
+same vectors, all such tokens are only pushed away from what is likely, and so all the same way. So
+neighbours are looked for among tokens that did occur, where it is known which those are.
 """
 
 from __future__ import annotations

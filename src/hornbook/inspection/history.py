@@ -96,22 +96,22 @@ def history(
     metrics = [entry for entry in metrics if isinstance(entry.get("step"), int)]
     validation = _points(metrics, "validation_loss")
     best = min(validation, key=lambda point: point.loss, default=None)
-    evaluations = [entry for entry in metrics if _number(entry, "validation_loss") is not None]
+    evaluations = [entry for entry in metrics if number_of(entry, "validation_loss") is not None]
     measured = next((e for e in evaluations if best is not None and e["step"] == best.step), {})
     last = metrics[-1] if metrics else {}
     return History(
         training=_points(metrics, "training_loss"),
         validation=validation,
         best=best,
-        best_bits_per_byte=_number(measured, "bits_per_byte"),
+        best_bits_per_byte=number_of(measured, "bits_per_byte"),
         samples=tuple(
             WrittenSample(entry["step"], clean(str(entry.get("prompt", ""))), clean(entry["text"]))
             for entry in samples
             if isinstance(entry.get("step"), int) and isinstance(entry.get("text"), str)
         ),
         evaluations=tuple(evaluations or metrics[-1:]),
-        tokens_seen=int(_number(last, "tokens_seen") or 0),
-        seconds=_number(last, "seconds") or 0.0,
+        tokens_seen=int(number_of(last, "tokens_seen") or 0),
+        seconds=number_of(last, "seconds") or 0.0,
         last=last,
         notes=tuple(notes),
     )
@@ -138,11 +138,12 @@ def vocabulary(run: Run) -> str | None:
 
 
 def _points(metrics: Sequence[Mapping[str, Any]], key: str) -> tuple[Point, ...]:
-    losses = [(entry["step"], _number(entry, key)) for entry in metrics]
+    losses = [(entry["step"], number_of(entry, key)) for entry in metrics]
     return tuple(Point(step, loss) for step, loss in losses if loss is not None)
 
 
-def _number(entry: Mapping[str, Any], key: str) -> float | None:
+def number_of(entry: Mapping[str, Any], key: str) -> float | None:
+    """What ``entry`` holds under ``key`` if it is a finite number, and else ``None``."""
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None

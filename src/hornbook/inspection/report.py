@@ -14,11 +14,12 @@ from hornbook.durable import write_durably
 from hornbook.errors import HornbookError, RunError
 from hornbook.inspection.history import History, parameter_count, read_history, vocabulary
 from hornbook.inspection.page import Markup, element, facts, joined, page, table
+from hornbook.inspection.report_model import model_sections
+from hornbook.inspection.report_text import text_sections
+from hornbook.inspection.run_settings import chosen_settings
 from hornbook.inspection.training_facts import notes_table, training_facts
 from hornbook.runs.checkpoints import Checkpoint
-from hornbook.runs.config import RunConfig
 from hornbook.runs.manifest import Session
-from hornbook.runs.resolution import differences
 from hornbook.runs.run import Run
 
 _MEASURED = {
@@ -42,14 +43,18 @@ _DIGITS = {
 _NOTHING = "–"
 
 
-def write_report(run: Run) -> Path:
-    """Write ``report.html`` into the run's folder; returns its path.
+def write_report(run: Run, path: Path | None = None) -> Path:
+    """Write the report; returns its path.
+
+    Args:
+        run: the run.
+        path: of the file; ``report.html`` in the run's folder unless given.
 
     Raises:
         RunError: when ``run.toml`` or ``manifest.json`` is damaged, or the report cannot be
             written.
     """
-    path = run.folder.report_file
+    path = path or run.folder.report_file
     content = page(run.name, _sections(run)).encode("utf-8")
     try:
         write_durably(path, content)
@@ -65,13 +70,19 @@ def _sections(run: Run) -> Iterator[Markup]:
     if story.curve:
         # Only here is matplotlib needed, and loaded.
         from hornbook.inspection.loss_curve import loss_curve_svg
+        from hornbook.inspection.training_plots import training_plots_svg
 
         yield element("figure", Markup(loss_curve_svg(run, story)))
+        plots = training_plots_svg(run.metrics())
+        if plots is not None:
+            yield element("figure", Markup(plots))
     yield facts(_facts(run, story))
     yield from _measurements(story)
     yield from _notes(story)
     yield from _samples(story)
     yield from _settings(run)
+    yield from text_sections(run)
+    yield from model_sections(run, story)
     yield from _checkpoints(run, story)
     yield from _sessions(run)
 
@@ -194,13 +205,14 @@ def _samples(story: History) -> Iterator[Markup]:
 
 
 def _settings(run: Run) -> Iterator[Markup]:
-    yield element("h2", "Settings that differ from the defaults")
+    name, changed = chosen_settings(run)
+    yield element("h2", f"Settings that differ from {name}")
     rows = [
-        (element("code", key), element("code", _json(default)), element("code", _json(value)))
-        for key, (default, value) in differences(RunConfig(), run.config).items()
+        (element("code", key), element("code", _json(there)), element("code", _json(value)))
+        for key, (there, value) in changed.items()
     ]
     if rows:
-        yield table(["setting", "default", "this run"], rows)
+        yield table(["setting", name, "this run"], rows)
     else:
         yield element("p", "None.")
 
