@@ -173,7 +173,9 @@ def test_time_is_projected_at_the_mean() -> None:
     assert [time_of(seconds, steps) for steps in (1, 3, 4.5)] == [3.0, 6.0, 9.0]
 
 
-@pytest.mark.parametrize(("kind", "rule", "rate"), [("sgd", "linear", 4e-3), ("adamw", "sqrt", 2e-3)])
+@pytest.mark.parametrize(
+    ("kind", "rule", "rate"), [("sgd", "linear", 4e-3), ("adamw", "sqrt", 2e-3)]
+)
 def test_the_suggested_words_resolve_to_the_suggested_rate(
     kind: str, rule: str, rate: float
 ) -> None:

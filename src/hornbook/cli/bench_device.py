@@ -225,11 +225,12 @@ def _advise(fastest: DeviceSpeed, plan: TrainingConfig, suggestion: RateSuggesti
         return
     rates = ", ".join(f"{_RULES[rule]} {rate:.2g}" for rule, rate in suggestion.rates.items())
     print(
-        f"\nA batch of {suggestion.batch} instead of {plan.batch_size} uses {fastest.device} better. To try:\n"
+        f"\nA batch of {suggestion.batch} instead of {plan.batch_size} uses {fastest.device} better. "
+        "To try:\n"
         f"  {' '.join(suggestion.settings)}\n"
         f"Learning rate {suggestion.rate:g} at {suggestion.base} becomes: {rates}; "
         f"{_RULES[suggestion.rule]} is the rule for {plan.optimizer.kind}.\n"
         f"The same text is then read in {suggestion.steps:,} steps instead of {plan.steps:,}. Both "
-        "rules hold for small batches, and fail\nfrom some size on that only a trial finds: compare "
-        "validation losses at equal tokens, and look with hornbook lr-find."
+        "rules hold for small batches, and fail\nfrom some size on that only a trial finds: "
+        "compare validation losses at equal tokens, and look with\nhornbook lr-find."
     )

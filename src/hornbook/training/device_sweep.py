@@ -106,7 +106,7 @@ def measure_devices(sweep: Sweep) -> list[DeviceSpeed]:
     if sweep.config.model.kind == "bigram_counts":
         message = "takes no steps: it is counted, not trained; use model.kind=bigram"
         raise ConfigError([Problem("model.kind", message, sweep.config.model.kind)])
-    chosen = list(_equipments(sweep))
+    chosen = _equipments(sweep)
     share = sweep.seconds / len(chosen)
     with sweep.listener.progress("measuring", total=None, unit="batch sizes") as progress:
         return [
@@ -123,10 +123,11 @@ def devices_here() -> list[torch.device]:
     return [torch.device("cpu"), *cards, *apple]
 
 
-def _equipments(sweep: Sweep) -> Iterator[tuple[RunConfig, Equipment]]:
-    """The settings for each device, with what was chosen for it."""
+def _equipments(sweep: Sweep) -> list[tuple[RunConfig, Equipment]]:
+    """The settings for each device that can do what they ask for, with what was chosen for it."""
     plan = sweep.config.training
     devices = devices_here() if plan.device == "auto" else [choose_device(plan.device)]
+    found: list[tuple[RunConfig, Equipment]] = []
     problems: list[Problem] = []
     for device in devices:
         changes = {
@@ -139,13 +140,14 @@ def _equipments(sweep: Sweep) -> Iterator[tuple[RunConfig, Equipment]]:
         }
         config = _changed(sweep.config, **changes)
         try:
-            yield config, choose_equipment(config)
+            found.append((config, choose_equipment(config)))
         except ConfigError as error:
             problems += error.problems
             if len(devices) > 1:
                 sweep.listener.notice(f"{device} is left out: {error.problems[0]}")
-    if len(problems) == len(devices):
+    if not found:
         raise ConfigError(problems)
+    return found
 
 
 def _measured(
