@@ -44,8 +44,20 @@ _KEPT_FOR = 60 * 24 * 3600
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function a kernel: compiled, cached, and run without the interpreter's lock."""
-    dispatcher: Any = numba.njit(nogil=True, boundscheck=False)(function)
-    # Beyond this line Numba's own ``cache=True`` would do, but for the reasons at the top.
+    return _kept(function, numba.njit(nogil=True, boundscheck=False)(function))
+
+
+def summing_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """A kernel that may add floats in another order than is written, many of them at once.
+
+    The order is the same each time on one kind of processor.
+    """
+    allowed = {"reassoc", "contract", "nsz"}  # not that infinities and NaN were left out
+    return _kept(function, numba.njit(nogil=True, boundscheck=False, fastmath=allowed)(function))
+
+
+def _kept(function: Callable[P, R], dispatcher: Any) -> Callable[P, R]:
+    """Keep what is compiled; but for the reasons at the top, Numba's ``cache=True`` would do."""
     dispatcher._cache = _KernelCache(function)
     return cast(Callable[P, R], dispatcher)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from hornbook.models import (
     quantise,
     quantised,
 )
+from hornbook.models.one_row import float_row
 from hornbook.models.quantised import make_product
 from hornbook.processor import processor_features
 
@@ -69,6 +71,39 @@ def test_a_row_in_int8_does_not_depend_on_its_neighbours() -> None:
         for place in range(3):
             alone = product(X[row : row + 1, place : place + 1])
             assert torch.equal(alone[0, 0], together[row, place])
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_one_row_alone_is_what_it_is_among_others(kind: WeightKind) -> None:
+    draw = torch.Generator().manual_seed(4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # with more, PyTorch's own products share the reading
+    try:
+        for inputs, outputs in ((1, 1), (7, 3), (64, 33), (770, 129), (1024, 8)):
+            weight = torch.randn(outputs, inputs, generator=draw)
+            rows = torch.randn(5, inputs, generator=draw) * torch.logspace(-3, 3, 5)[:, None]
+            for bias in (None, torch.randn(outputs, generator=draw)):
+                product = make_product(weight, bias, kind)
+                together, alone = product(rows), [product(row[None]) for row in rows]
+                assert all(row.dtype == torch.float32 for row in alone)
+                if kind == "int8":
+                    assert torch.equal(torch.cat(alone), together)
+                    continue
+                scale = rows.norm(dim=-1, keepdim=True) * weight.norm(dim=-1) + 1e-30
+                close = {"float32": 1e-6, "bfloat16": 2**-8}[kind]
+                offset = 0 if bias is None else bias.abs()
+                error = (torch.cat(alone) - together).abs()
+                assert (error <= close * (scale + offset)).all()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_is_not_finite_stays_so_in_one_row() -> None:
+    row, weight = torch.tensor([1.0, 2.0]), torch.tensor([[float("inf"), 1.0], [float("nan"), 1.0]])
+    out = np.zeros(2, dtype=np.float32)
+    float_row(row.numpy(), weight.numpy(), np.zeros(2, dtype=np.float32), out)
+    assert np.isinf(out[0])
+    assert np.isnan(out[1])
 
 
 def test_nothing_at_all_stays_nothing() -> None:

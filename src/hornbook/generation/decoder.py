@@ -101,7 +101,8 @@ class Decoder:
     """
 
     def __init__(self, model: LanguageModel, vocabulary: Vocabulary | None = None) -> None:
-        self._model = model.eval()
+        # To walk through all modules takes as long as a token of a small model.
+        self._model = model.eval() if model.training else model
         self._next_step = next_step(model)
         self._device = model.device
         vocabulary = vocabulary or Vocabulary(model.vocab_size)

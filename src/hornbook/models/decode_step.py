@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -24,6 +25,7 @@ from hornbook.models.block import Block
 from hornbook.models.dot_product import dot_product_attention
 from hornbook.models.kv_cache import KVCache
 from hornbook.models.linear import Linear
+from hornbook.models.one_row import Floats, float_row, is_one_row
 from hornbook.models.rotary import rotate
 from hornbook.models.transformer import Transformer
 from hornbook.models.transformer_config import TransformerConfig
@@ -188,18 +190,46 @@ def _product(part: Linear) -> Map:
     """What ``part`` computes, without looking again how."""
     if part.product is not None:
         return part.product
-    weight, bias = part.weight.t(), part.bias
-    if bias is None:
-        return lambda x: torch.mm(x, weight)
-    return lambda x: torch.addmm(bias, x, weight)
+    weight, bias, add = part.weight.t(), part.bias, _row_sum(part)
+    outputs = len(part.weight)
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        if add is not None and is_one_row(x):
+            return add(np.zeros((1, outputs), np.float32), x)
+        return torch.mm(x, weight) if bias is None else torch.addmm(bias, x, weight)
+
+    return product
 
 
 def _sum(part: Linear) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """The residual and what ``part`` computes of the second argument."""
-    weight, product = part.weight.t(), _product(part)
-    if part.product is None and part.bias is None:
-        return lambda x, y: torch.addmm(x, y, weight)
-    return lambda x, y: product(y).add_(x)
+    product, add = _product(part), _row_sum(part)
+    weight = part.weight.t()
+    without_bias = part.product is None and part.bias is None
+
+    def summed(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if add is not None and is_one_row(y):
+            return add(x.numpy().copy(), y)
+        return torch.addmm(x, y, weight) if without_bias else product(y).add_(x)
+
+    return summed
+
+
+def _row_sum(part: Linear) -> Callable[[Floats, torch.Tensor], torch.Tensor] | None:
+    """Adds what ``part`` computes of a single row to an array [1, outputs], by a kernel; ``None``
+    where it has a product of its own, or lies elsewhere."""
+    if part.product is not None or part.weight.device.type != "cpu":
+        return None
+    weight = part.weight.detach().float().contiguous().numpy()
+    bias = np.zeros(len(weight), np.float32)
+    if part.bias is not None:
+        bias = part.bias.detach().float().numpy()
+
+    def add(out: Floats, row: torch.Tensor) -> torch.Tensor:
+        float_row(row.numpy()[0], weight, bias, out[0])
+        return torch.from_numpy(out)
+
+    return add
 
 
 def _plain(norm: nn.Module) -> Map:

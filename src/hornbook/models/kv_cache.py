@@ -26,10 +26,12 @@ keeps one short vector a token, from which all of them can be made (``LatentCach
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from typing import Self
 
+import numpy as np
 import torch
 
 
@@ -57,7 +59,7 @@ class Shelf:
     ) -> None:
         room = min(capacity, 2 * window) if window else capacity
         self._seen_before = window - 1 if window else capacity
-        self._vectors = torch.zeros(batch_size, heads, room, width, device=device, dtype=dtype)
+        self._vectors = reserved((batch_size, heads, room, width), device, dtype)
         self._rows = batch_size
         self._held = 0
 
@@ -102,7 +104,7 @@ class Shelf:
         """A shelf of its own with the rows that ``rows`` [new batch] names, in that order."""
         selected = copy(self)
         shape = len(rows), *self._vectors.shape[1:]
-        selected._vectors = self._vectors.new_zeros(shape)
+        selected._vectors = reserved(shape, self.device, self._vectors.dtype)
         selected._rows, selected._held = len(rows), self._kept(length)
         # What nobody sees need not be copied.
         seen = self._vectors[:, :, self._held - selected._held : self._held]
@@ -122,7 +124,8 @@ class Shelf:
         if rows > self._vectors.shape[0]:
             # Twice as many, so that joining one after the other does not copy each time.
             room = max(rows, 2 * self._vectors.shape[0])
-            grown = self._vectors.new_zeros(room, *self._vectors.shape[1:])
+            shape = room, *self._vectors.shape[1:]
+            grown = reserved(shape, self.device, self._vectors.dtype)
             grown[: self._rows, :, : self._held] = self._vectors[: self._rows, :, : self._held]
             self._vectors = grown
         if self._held < theirs:
@@ -154,6 +157,21 @@ class Shelf:
         self._held = min(self._seen_before, seen.shape[2])
         self._vectors[: self._rows, :, : self._held] = seen[:, :, seen.shape[2] - self._held :]
         return seen
+
+
+def reserved(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Zeros of ``shape``; on a CPU they take memory only where something is written.
+
+    Sixteen rows of GPT-2's form reserve 1.2 GB, of which a short text touches a twentieth. To fill
+    it with zeros took 0.6 s, as long as ten tokens; what the system gives is zero already.
+
+    >>> reserved((2, 3), torch.device("cpu"), torch.bfloat16).sum()
+    tensor(0., dtype=torch.bfloat16)
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, device=device, dtype=dtype)
+    memory = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(memory).view(dtype).view(shape)
 
 
 class TokenCache:
