@@ -29,9 +29,9 @@ from pathlib import Path
 import torch
 from nanogpt_recipe import BATCH, CONTEXT, STEPS, BaselineTraining, Characters
 
-from hornbook.data import Batches
 from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import (
+    Batches,
     make_batches,
     make_model,
     make_optimizer,
@@ -146,7 +146,7 @@ def main() -> None:
     shared_words = (
         f"corpus.files={given.text}",
         f"training.threads={given.threads}",
-        f"training.compile={'on' if given.compile else 'off'}",
+        f"training.compile={'true' if given.compile else 'false'}",
         "training.evaluation_windows=0",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import shutil
 import sys
@@ -170,6 +171,18 @@ def test_a_missing_package_is_told_before_anything_is_made(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_of_the_name_is_no_package(
+    train_fast: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wandb").mkdir()  # as wandb itself leaves one wherever it was used
+    monkeypatch.setattr(
+        "hornbook.training.tracking.find_spec",
+        lambda name: importlib.machinery.PathFinder.find_spec(name, [str(tmp_path)]),
+    )
+    with pytest.raises(ConfigError, match="not installed"):
+        train_fast(tmp_path / "run", **{"training.log_to": ["wandb"]})
+
+
 class FakeWandb(ModuleType):
     """Stands for wandb: keeps what it was told, as its server would."""
 
@@ -178,7 +191,7 @@ class FakeWandb(ModuleType):
 
     def __init__(self) -> None:
         super().__init__("wandb")
-        self.__spec__ = importlib.util.spec_from_loader("wandb", None)
+        self.__spec__ = importlib.util.spec_from_loader("wandb", None, origin="here")
         self.sessions: list[dict[str, Any]] = []
         self.history: dict[int, dict[str, Any]] = {}
         self.Settings = SimpleNamespace

@@ -57,7 +57,8 @@ class RunRecord:
             for journal in self._folder.journals:
                 journal.cut_back(step)
             created = self._folder.read_manifest().created
-            self._trackers = open_trackers(self._folder, self._config, created)
+            for tracker in open_trackers(self._folder, self._config, created):
+                self._trackers.append(tracker)  # one by one: those before one that fails are ended
 
     def __enter__(self) -> RunRecord:
         return self

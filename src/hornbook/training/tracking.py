@@ -57,14 +57,20 @@ def refuse_missing_trackers(config: RunConfig) -> None:
             name,
         )
         for name in config.training.log_to
-        if find_spec(name) is None
+        if not _is_installed(name)
     ]
     if problems:
         raise ConfigError(problems)
 
 
-def open_trackers(folder: RunFolder, config: RunConfig, created: str) -> list[Tracker]:
-    """A tracker for each name in ``training.log_to``, told of the run's past.
+def _is_installed(package: str) -> bool:
+    """Whether it is there, and not only a folder of its name where hornbook was started."""
+    found = find_spec(package)
+    return found is not None and found.origin is not None
+
+
+def open_trackers(folder: RunFolder, config: RunConfig, created: str) -> Iterator[Tracker]:
+    """Give a tracker for each name in ``training.log_to``, and tell it of the run's past.
 
     Args:
         folder: the run; its journals end at the step from which it goes on.
@@ -75,13 +81,11 @@ def open_trackers(folder: RunFolder, config: RunConfig, created: str) -> list[Tr
         RunError: when a tool does not start.
         OSError: when its files cannot be written.
     """
-    trackers: list[Tracker] = []
     for name in config.training.log_to:
         tracker: Tracker = import_module(TRACKERS[name]).open_tracker(folder, config, created)
-        trackers.append(tracker)
+        yield tracker
         for entry, is_sample in _in_order(folder.metrics.entries(), folder.samples.entries()):
             (tracker.sampled if is_sample else tracker.measured)(entry)
-    return trackers
 
 
 def _in_order(metrics: Iterable[Line], samples: Iterable[Line]) -> Iterator[tuple[Line, bool]]:
