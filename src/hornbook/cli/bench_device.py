@@ -225,8 +225,8 @@ def _advise(fastest: DeviceSpeed, plan: TrainingConfig, suggestion: RateSuggesti
         return
     rates = ", ".join(f"{_RULES[rule]} {rate:.2g}" for rule, rate in suggestion.rates.items())
     print(
-        f"\nA batch of {suggestion.batch} instead of {plan.batch_size} uses {fastest.device} better. "
-        "To try:\n"
+        f"\nA batch of {suggestion.batch} instead of {plan.batch_size} uses {fastest.device} "
+        "better. To try:\n"
         f"  {' '.join(suggestion.settings)}\n"
         f"Learning rate {suggestion.rate:g} at {suggestion.base} becomes: {rates}; "
         f"{_RULES[suggestion.rule]} is the rule for {plan.optimizer.kind}.\n"
