@@ -259,11 +259,13 @@ def device_memory(device: torch.device) -> int | None:
 def in_words(seconds: float) -> str:
     """A time for a person.
 
-    >>> in_words(0.0123), in_words(3.21), in_words(754), in_words(9000), in_words(400_000)
-    ('12 ms', '3.2 s', '13 minutes', '2.5 hours', '4.6 days')
+    >>> in_words(0.0123), in_words(0.0997), in_words(3.21)
+    ('12 ms', '100 ms', '3.2 s')
+    >>> in_words(754), in_words(9000), in_words(400_000)
+    ('13 minutes', '2.5 hours', '4.6 days')
     """
     if seconds < 1:
-        return f"{1000 * seconds:.2g} ms" if seconds < 0.1 else f"{1000 * seconds:.0f} ms"
+        return f"{1000 * seconds:.2g} ms" if seconds < 0.0995 else f"{1000 * seconds:.0f} ms"
     for size, name, upto in ((1, "s", 100), (60, "minutes", 100), (3600, "hours", 48)):
         if seconds < upto * size:
             return f"{seconds / size:.0f} {name}" if size == 60 else f"{seconds / size:.1f} {name}"
