@@ -33,6 +33,7 @@ COMMANDS = [
     "config",
     "bench",
     "bench step",
+    "bench device",
     "import",
     "import gpt2",
     "import llama",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hornbook.cli import bench_device
+
 if TYPE_CHECKING:
     from hornbook.training.equipment import Equipment
     from hornbook.training.step_speed import StepSpeed
@@ -24,6 +26,7 @@ def bench() -> None:
     Examples:
       hornbook bench step
       hornbook bench step poems.txt --preset tiny
+      hornbook bench device
     """
 
 
@@ -86,6 +89,9 @@ def step(
         print(json.dumps({"chosen": str(equipment), "fast_paths": paths, "ways": ways}, indent=2))
     else:
         _draw(equipment, paths, speeds)
+
+
+app.command("device")(bench_device.device)
 
 
 def _draw(equipment: Equipment, paths: list[str], speeds: list[StepSpeed]) -> None:

@@ -15,22 +15,16 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import torch
-
 from hornbook.data.token_store import TokenStore
 from hornbook.errors import ConfigError, Problem
 from hornbook.listener import SILENT, Listener
-from hornbook.models import LanguageModel
 from hornbook.processor import bfloat16_unit
-from hornbook.randomness import stream_seed
-from hornbook.runs.assembly import make_batches, make_optimizer, make_trainable
 from hornbook.runs.config import RunConfig
 from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer
 from hornbook.training.allocation import can_keep_memory
-from hornbook.training.equipment import Equipment, choose_equipment, make_step
-from hornbook.training.preflight_machine import clock
-from hornbook.training.step import TrainingStep, micro_batches, read
+from hornbook.training.equipment import Equipment, choose_equipment
+from hornbook.training.fresh_steps import fresh_steps
 from hornbook.training.step_time import Part
 
 STEPS = 20
@@ -176,47 +170,22 @@ def _measured(
     steps: int,
     listener: Listener,
 ) -> StepSpeed:
-    equipment, plan = choose_equipment(config), config.training
-    batches = make_batches(config, store).training
-    seconds: list[float] = []
-    tokens: list[int] = []
-    loss = 0.0
-    accelerators = [equipment.device] if equipment.device.type == "cuda" else []
+    equipment = choose_equipment(config)
     remedy = "Set training.micro_batch_size to less."
     with (
-        equipment.in_use(),
-        torch.random.fork_rng(accelerators),
         explained_memory(f"A step in {way}", remedy),
+        fresh_steps(config, equipment, tokenizer, store, listener) as fresh,
     ):
-        model: LanguageModel = make_trainable(config, tokenizer).to(equipment.device).train()
-        step: TrainingStep = make_step(
-            config, equipment, model, make_optimizer(config, model), listener
-        )
-        carried = model.init_state(plan.batch_size, equipment.device) if plan.carry_state else None
-        for number in range(WARMING + steps):
-            if number == WARMING:
-                step.clock.read()
-            began = clock(equipment.device)
-            first = number * plan.batch_size
-            parts = micro_batches(batches, first, plan.batch_size, plan.micro_batch_size)
-            at_hand = [part.to(equipment.device) for part in parts]
-            step.clock.add("data", clock(equipment.device) - began)
-            result = step(
-                at_hand,
-                learning_rate=plan.learning_rate_at(min(number, plan.steps - 1)),
-                dropout_seed=stream_seed(config.seed, "dropout", number),
-                carried=carried,
-            )
-            carried = result.carried
-            loss = read([result])[0].loss
-            if number >= WARMING:
-                seconds.append(clock(equipment.device) - began)
-                tokens.append(result.tokens)
+        for _ in range(WARMING):
+            fresh.take()
+        fresh.clock.read()
+        taken = [fresh.take() for _ in range(steps)]
+        parts = fresh.clock.read() or {}
     return StepSpeed(
         way,
         chosen,
-        statistics.median(seconds),
-        step.clock.read() or {},
-        statistics.fmean(tokens),
-        loss,
+        statistics.median(step.seconds for step in taken),
+        parts,
+        statistics.fmean(step.tokens for step in taken),
+        taken[-1].loss,
     )

@@ -58,6 +58,14 @@ def physical_cores() -> int:
     return max(1, cores if time is None else min(cores, time))
 
 
+def usable_cpus() -> int:
+    """How many logical CPUs this process may use, or may use the time of."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    allowed, time = len(os.sched_getaffinity(0)), cpus_worth_of_time(_CGROUPS)
+    return allowed if time is None else min(allowed, time)
+
+
 def cores_of(cpus: set[int], folder: Path) -> int:
     """How many different cores these logical CPUs belong to.
 
