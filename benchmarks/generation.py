@@ -21,13 +21,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 # Beside this file stands one with the name of a package that transformers needs.
 sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p).resolve() != ROOT / "benchmarks")]
 
 import torch  # noqa: E402
-from transformers import GPT2LMHeadModel  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 from benchmarks.gpt2_form import build_ours, build_theirs  # noqa: E402
 from hornbook.generation import SamplingConfig, generate_tokens  # noqa: E402
@@ -69,7 +69,7 @@ def our_loop(model: LanguageModel, prompt: list[int], rows: int, *, state: bool 
     return loop
 
 
-def their_loop(model: GPT2LMHeadModel, prompt: list[int], rows: int) -> Loop:
+def their_loop(model: Any, prompt: list[int], rows: int) -> Loop:
     def loop(tokens: int) -> list[list[int]]:
         with torch.inference_mode():
             found = model.generate(
@@ -130,7 +130,8 @@ def run(name: str, rows: int, rounds: int, device: torch.device) -> None:
     shape = SHAPES[name]
     sizes = shape.layers, shape.heads, shape.width
     ours = build_ours(*sizes, context=shape.context, vocab=shape.vocab).eval().to(device)
-    theirs = build_theirs(ours, *sizes).eval().to(device)
+    theirs: Any = build_theirs(ours, *sizes).eval()
+    theirs.to(device)
     prompt = [(7 * n) % shape.vocab for n in range(shape.prompt)]
     peer = their_loop(theirs, prompt, rows)
     expected = peer(shape.tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_every_preset_has_the_parameters_that_are_counted(name: str) -> None:
     config = resolve(preset=name)
     vocab_size, _ = assumed_vocabulary(config)
     sizes = sizes_of(config, vocab_size, batch=1)
-    model = built(sizes.config, vocab_size, config.context_length)
+    model: Any = built(cast(Any, sizes.config), vocab_size, config.context_length)
     assert weight_count(sizes) == model.parameter_count()
     assert bytes_of(tables(sizes)) == sum(table.nbytes for table in model.buffers())
 
