@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -60,14 +60,15 @@ def test_every_switch_changes_the_picture() -> None:
         changed = config.model_dump(exclude_defaults=True).keys() - {"layers", "heads", "d_model"}
         if changed & unseen or "attention_dropout" in changed or "position_count" in changed:
             continue
-        picture = as_svg(flow_of(cast(Any, config)), "x")
+        picture = as_svg(flow_of(config), "x")
         assert picture not in pictures.values(), named(config)
         pictures[named(config)] = picture
 
 
 def test_equal_layers_are_folded_and_others_are_not() -> None:
     def repeats(**changes: Any) -> list[tuple[int, str]]:
-        flow = flow_of(TransformerConfig(heads=2, d_model=32, **changes))
+        config: Any = TransformerConfig(heads=2, d_model=32, **changes)
+        flow = flow_of(config)
         return [(item.times, item.caption) for item in flow.items if isinstance(item, Repeat)]
 
     assert repeats(layers=6) == [(6, "layers 0 to 5")]
