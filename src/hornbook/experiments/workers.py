@@ -157,11 +157,12 @@ def _end(workers: list[_Worker]) -> None:
             if worker.process.pid is not None and worker.process.is_alive():
                 _ask_to_stop(worker.process.pid)
     for worker in workers:
-        worker.pipe.close()
         worker.process.join(PATIENCE)
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
+        # Not before: who tells of a step and finds nobody there ends at once, without a checkpoint.
+        worker.pipe.close()
 
 
 def _ask_to_stop(pid: int) -> None:
