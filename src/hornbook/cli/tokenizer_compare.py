@@ -35,7 +35,7 @@ def compare(
     tokenizers: Annotated[
         list[str],
         typer.Argument(
-            metavar="A B ...",
+            metavar="TOKENIZER",
             help="Each a tokenizer.json, a run's folder or a published name; or byte, char or "
             "word, which are made from the corpus.",
         ),
