@@ -68,6 +68,25 @@ def test_the_quick_step_is_the_models_own(form: dict[str, Any], even: bool) -> N
             torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", LEAN, ids=str)
+def test_a_single_row_by_kernels_is_the_models_own(form: dict[str, Any]) -> None:
+    model = build(form)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the kernels want it
+    try:
+        quick, own = plain_step(model), any_step(model)
+        with torch.inference_mode():
+            states = [model.init_state(1) for _ in range(2)]
+            for place in range(12):
+                found, states[0] = quick(torch.tensor([[place]]), states[0])
+                expected, states[1] = own(torch.tensor([[place]]), states[1])
+                torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+    finally:
+        torch.set_num_threads(before)
+    for weight in model.parameters():
+        weight.detach().untyped_storage().resize_(0)  # as fully sharded training gives it back
+
+
 @pytest.mark.parametrize("form", FURTHER, ids=str)
 def test_forms_with_further_parts_take_their_own_way(form: dict[str, Any]) -> None:
     model = build(form)

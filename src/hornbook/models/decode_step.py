@@ -220,10 +220,11 @@ def _row_sum(part: Linear) -> Callable[[Floats, torch.Tensor], torch.Tensor] | N
     where it has a product of its own, or lies elsewhere."""
     if part.product is not None or part.weight.device.type != "cpu":
         return None
-    weight = part.weight.detach().float().contiguous().numpy()
+    # Not ``.numpy()``, after which memory cannot be given back, as fully sharded training must.
+    weight = np.from_dlpack(part.weight.detach().float().contiguous())
     bias = np.zeros(len(weight), np.float32)
     if part.bias is not None:
-        bias = part.bias.detach().float().numpy()
+        bias = np.from_dlpack(part.bias.detach().float())
 
     def add(out: Floats, row: torch.Tensor) -> torch.Tensor:
         float_row(row.numpy()[0], weight, bias, out[0])

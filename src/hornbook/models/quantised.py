@@ -126,8 +126,8 @@ def _by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
     is_short = kind is torch.bfloat16
     multiply = short_row if is_short else float_row
-    plain = (weight.view(torch.int16) if is_short else weight).numpy()
-    added = np.zeros(len(plain), np.float32) if bias is None else bias.numpy()
+    plain = np.from_dlpack(weight.view(torch.int16) if is_short else weight)
+    added = np.zeros(len(plain), np.float32) if bias is None else np.from_dlpack(bias)
 
     def product(x: torch.Tensor) -> torch.Tensor:
         if is_one_row(x):
