@@ -42,6 +42,7 @@ COMMANDS = [
     "tokenizer",
     "tokenizer encode",
     "tokenizer decode",
+    "tokenizer compare",
     "corpora",
     "corpora fetch",
     "data",

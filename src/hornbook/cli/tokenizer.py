@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornbook.cli import tokenizer_bench, tokenizer_explain, tokenizer_formats, tokenizer_train
+from hornbook.cli import (
+    tokenizer_bench,
+    tokenizer_compare,
+    tokenizer_explain,
+    tokenizer_formats,
+    tokenizer_train,
+)
 from hornbook.cli.input_text import read_text
 from hornbook.cli.pieces import shown
 from hornbook.cli.tokenizer_files import (
@@ -56,6 +62,7 @@ def tokenizer() -> None:
       hornbook tokenizer decode books.json poems.tokens --out the-same-poems.txt
       hornbook tokenizer explain "The newest egg"
       hornbook tokenizer bench books.json poems.txt
+      hornbook tokenizer compare books.json gpt2 --corpus poems.txt
       hornbook tokenizer export books.json --format gpt2 --out books
       hornbook tokenizer import cl100k_base.tiktoken --pattern cl100k --out cl100k.json
     """
@@ -164,6 +171,7 @@ def decode(
 
 app.command("explain")(tokenizer_explain.explain)
 app.command("bench")(tokenizer_bench.bench)
+app.command("compare")(tokenizer_compare.compare)
 app.command("export")(tokenizer_formats.export_tokenizer)
 app.command("import")(tokenizer_formats.import_tokenizer)
 app.command("train")(tokenizer_train.train)

@@ -63,16 +63,16 @@ def bench(
     for name, fact in facts.items():
         print(visible(f"{name:<12}{fact}"))
     print(
-        f"\nA corpus of {quantity(wanted, 'B')} like this text: about {_about(tokens)} tokens, "
+        f"\nA corpus of {quantity(wanted, 'B')} like this text: about {spoken(tokens)} tokens, "
         f"encoded in {duration(seconds)},\n{quantity(tokens * width, 'B')} on disk at {width} "
         "bytes a token. Reading and writing the files comes on top."
     )
 
 
-def _about(count: int) -> str:
+def spoken(count: int) -> str:
     """A large number as it is spoken.
 
-    >>> _about(4_029_034_503), _about(51_700_000), _about(950)
+    >>> spoken(4_029_034_503), spoken(51_700_000), spoken(950)
     ('4.03 billion', '51.7 million', '950')
     """
     for size, name in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):

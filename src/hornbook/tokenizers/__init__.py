@@ -25,6 +25,8 @@ In the order to read them:
     bpe               the tokenizer that has the merges
 
     explanation       how one text becomes tokens, step by step
+    speed             how fast one is, and how long a corpus would take
+    comparison        several on the same text
     families          all four behind one setting
     formats           the files of other tools, and vocabularies known by name
 """
