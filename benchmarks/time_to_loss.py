@@ -80,8 +80,8 @@ GATES = (
         40,
         60,
     ),
-    Gate("2 layers of 128", 1.60, ("training.steps=150",)),
-    Gate("2 layers of 128", 1.524, (), 1.2, 2),
+    Gate("2 layers of 128", 1.60, ("training.steps=260",)),
+    Gate("2 layers of 128", 1.524, ("training.steps=1400",), 1.2, 2),
 )
 SPEED = Gate("", 0.0, (), 2.5, 3)
 

@@ -25,7 +25,7 @@ from hornbook.models.block import Block
 from hornbook.models.dot_product import dot_product_attention
 from hornbook.models.kv_cache import KVCache
 from hornbook.models.linear import Linear
-from hornbook.models.one_row import Floats, float_row, is_one_row
+from hornbook.models.one_row import Floats, float_row, is_one_row, shared_array
 from hornbook.models.rotary import rotate
 from hornbook.models.transformer import Transformer
 from hornbook.models.transformer_config import TransformerConfig
@@ -220,11 +220,10 @@ def _row_sum(part: Linear) -> Callable[[Floats, torch.Tensor], torch.Tensor] | N
     where it has a product of its own, or lies elsewhere."""
     if part.product is not None or part.weight.device.type != "cpu":
         return None
-    # Not ``.numpy()``, after which memory cannot be given back, as fully sharded training must.
-    weight = np.from_dlpack(part.weight.detach().float().contiguous())
+    weight = shared_array(part.weight.detach().float().contiguous())
     bias = np.zeros(len(weight), np.float32)
     if part.bias is not None:
-        bias = np.from_dlpack(part.bias.detach().float())
+        bias = shared_array(part.bias.detach().float())
 
     def add(out: Floats, row: torch.Tensor) -> torch.Tensor:
         float_row(row.numpy()[0], weight, bias, out[0])

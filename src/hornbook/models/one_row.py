@@ -25,6 +25,8 @@ It is one thread's work: where PyTorch has several, its own products share the r
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -44,6 +46,15 @@ def is_one_row(x: torch.Tensor) -> bool:
     False
     """
     return x.numel() == x.shape[-1] and torch.get_num_threads() == 1
+
+
+def shared_array(weight: torch.Tensor) -> Any:
+    """The memory of a tensor as an array for the kernels below.
+
+    Not by ``Tensor.numpy``, after which a tensor's memory could not be given back, as fully sharded
+    training must.
+    """
+    return np.from_dlpack(weight)  # pyright: ignore[reportArgumentType]
 
 
 @summing_kernel

@@ -34,7 +34,15 @@ import torch.nn.functional as F
 from hornbook.errors import GenerationError
 from hornbook.models.base import LanguageModel
 from hornbook.models.linear import Linear
-from hornbook.models.one_row import STEP, float_row, is_one_row, round_row, short_row, whole_row
+from hornbook.models.one_row import (
+    STEP,
+    float_row,
+    is_one_row,
+    round_row,
+    shared_array,
+    short_row,
+    whole_row,
+)
 from hornbook.processor import processor_features
 
 WeightKind = Literal["float32", "bfloat16", "int8"]
@@ -126,8 +134,8 @@ def _by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
     is_short = kind is torch.bfloat16
     multiply = short_row if is_short else float_row
-    plain = np.from_dlpack(weight.view(torch.int16) if is_short else weight)
-    added = np.zeros(len(plain), np.float32) if bias is None else np.from_dlpack(bias)
+    plain = shared_array(weight.view(torch.int16) if is_short else weight)
+    added = np.zeros(len(plain), np.float32) if bias is None else shared_array(bias)
 
     def product(x: torch.Tensor) -> torch.Tensor:
         if is_one_row(x):
