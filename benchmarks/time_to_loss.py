@@ -81,7 +81,7 @@ GATES = (
         60,
     ),
     Gate("2 layers of 128", 1.60, ("training.steps=260",)),
-    Gate("2 layers of 128", 1.524, ("training.steps=1400",), 1.2, 2),
+    Gate("2 layers of 128", 1.524, ("training.steps=800",), 1.2, 2),
 )
 SPEED = Gate("", 0.0, (), 2.5, 3)
 

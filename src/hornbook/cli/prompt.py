@@ -80,8 +80,9 @@ class Prompt:
                 print()
                 return
             except KeyboardInterrupt:
-                print()
-                _say("Ctrl-D or /quit leaves.")
+                with contextlib.suppress(KeyboardInterrupt):  # pressed twice in a hurry
+                    print()
+                    _say("Ctrl-D or /quit leaves.")
 
     def answer(self, line: str) -> bool:
         """Do what a line asks for; ``False`` when the person wants to leave.
