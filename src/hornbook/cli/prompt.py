@@ -18,7 +18,9 @@ import contextlib
 import difflib
 import json
 import math
+import signal
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -129,17 +131,20 @@ class Prompt:
         self._beginning, self._written = beginning, []
         samples = self._now().samples
         try:
-            print_pieces(beginning, self._kept(beginning), samples)
+            with _noted_interrupt() as interrupted:
+                print_pieces(beginning, self._kept(beginning, interrupted), samples)
         except KeyboardInterrupt:
             print()
         except HornbookError as error:
             _say(str(error))
 
-    def _kept(self, beginning: str) -> Iterator[Piece]:
+    def _kept(self, beginning: str, interrupted: Callable[[], bool]) -> Iterator[Piece]:
         most = max(self._now().alternatives, min(REMEMBERED, self._run.tokenizer.vocab_size))
         for piece in self._run.stream(beginning, **{**self._changes, "alternatives": most}):
             self._written.append(piece)
             yield piece
+            if interrupted():
+                return
 
     def _again(self, _: str) -> None:
         if self._beginning is None:
@@ -272,3 +277,29 @@ def _help_of(field: Any) -> str:
 
 def _say(text: str) -> None:
     write_text(f"{visible(text) if sys.stdout.isatty() else text}\n")
+
+
+@contextlib.contextmanager
+def _noted_interrupt() -> Iterator[Callable[[], bool]]:
+    """Within it a first Ctrl-C is only noted, and a second one is an exception.
+
+    An exception may come at any place, and be lost where Python ignores all: in a finalizer, say.
+
+    Yields:
+        whether it was pressed.
+    """
+    pressed: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
