@@ -67,11 +67,13 @@ class Terminal:
 
         A key that is pressed while the line editor sets up the terminal may be lost.
         """
-        give_up = time.monotonic() + PATIENCE
+        give_up, again = time.monotonic() + PATIENCE, 0.0
         while wanted is None or wanted not in self.seen:
             assert time.monotonic() < give_up, f"{key!r} did nothing; there was {self.seen!r}"
-            with contextlib.suppress(OSError):
-                self.type(key)
+            if time.monotonic() >= again:  # not at once: a second Ctrl-C means more than the first
+                again = time.monotonic() + 3
+                with contextlib.suppress(OSError):
+                    self.type(key)
             if not self._read():
                 assert wanted is None
                 return
