@@ -50,7 +50,10 @@ PUBLISHED = 1.899
 """The whole-validation loss of nanoGPT's recipe, as it was measured elsewhere (three seeds 1.891 to
 1.908) [nats]."""
 WITHIN = 0.015
-ROUNDS, STEPS_A_ROUND = 12, 5
+ROUNDS, STEPS_A_ROUND = 8, 20
+"""Turns of each, and steps in a turn. Memory that training keeps for its next step is given back at
+the end of a turn, and fetched again in the next; so turns must not be short (training goes on for
+thousands of steps)."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from hornbook.models.bfloat16.choice import loops_suit
 from hornbook.models.products import SHORT
 
 UNSEEN = -1e30
@@ -51,6 +52,12 @@ def short_attention(
     Returns:
         [batch, heads, time, value_size] ``bfloat16``.
     """
+    if mask is None and loops_suit():
+        # Imported here because Numba takes a while, which only those who use it should wait.
+        from hornbook.models.bfloat16.attention import attention_by_heads, fits
+
+        if fits(query, key, value):
+            return attention_by_heads(query, key, value)
     lowered = _causal(key.shape[2]) if mask is None else _added(mask)
     return _ShortAttention.apply(query, key, value, lowered)  # pyright: ignore[reportReturnType]
 
