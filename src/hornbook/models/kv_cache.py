@@ -27,6 +27,7 @@ keeps one short vector a token, from which all of them can be made (``LatentCach
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, Self
@@ -200,7 +201,7 @@ def reserved(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -
     return torch.from_numpy(memory).view(dtype).view(shape)
 
 
-class TokenCache:
+class TokenCache(ABC):
     """What both caches have in common: how many tokens each row holds.
 
     Args:
@@ -272,9 +273,9 @@ class TokenCache:
         lengths[row] -= tokens
         self._count(lengths)
 
+    @abstractmethod
     def keys(self, row: int) -> list[torch.Tensor]:
         """For each layer what is compared with a query, [heads, kept, width], to be changed."""
-        raise NotImplementedError
 
     def _count(self, lengths: list[int]) -> None:
         self.lengths, self.length = lengths, max(lengths, default=0)
