@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from hornbook.models import Transformer, TransformerConfig, build_model, quantise
-from hornbook.models.decode_step import any_step, is_plain, next_step, plain_step
+from hornbook.models.decode_parts import is_plain
+from hornbook.models.decode_step import any_step, next_step, plain_step
 from hornbook.models.one_row_step import is_worth_it, one_row_step
 
 SMALL: dict[str, Any] = {"layers": 3, "heads": 4, "d_model": 32}

@@ -10,7 +10,7 @@ import typer
 
 from hornbook.cli import sampling_options as options
 from hornbook.cli.input_text import read_text
-from hornbook.cli.shared_options import Device, Quantise, RunToRead, bring
+from hornbook.cli.shared_options import Compiled, Device, Quantise, RunToRead, bring
 from hornbook.errors import HornbookError
 
 
@@ -64,6 +64,7 @@ def sample(
         bool, typer.Option("--json", help="Print one JSON object a sample, each on its own line.")
     ] = False,
     quantise: Quantise = None,
+    compiled: Compiled = False,
     device: Device = "auto",
 ) -> None:
     """Let a trained model go on from a prompt.
@@ -88,7 +89,7 @@ def sample(
         print_pieces,
         print_samples,
     )
-    from hornbook.cli.screen import on_terminal
+    from hornbook.cli.screen import ScreenListener, on_terminal
     from hornbook.cli.searches import chosen_search
     from hornbook.generation import SamplingConfig
     from hornbook.runs.run import open_run
@@ -107,6 +108,9 @@ def sample(
     beginnings = _beginnings(prompt, prompts)
     settings = opened.sampling(changes)  # mistakes show before weights are read
     bring(opened, device, quantise)
+    if compiled:
+        with ScreenListener() as listener:
+            opened.compile([settings.samples], listener=listener)
     texts_of = search or (lambda beginning: opened.samples(beginning, **changes))
     try:
         if (

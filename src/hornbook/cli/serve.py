@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hornbook.cli.shared_options import Device, Quantise, RunToRead, bring
+from hornbook.cli.shared_options import Compiled, Device, Quantise, RunToRead, bring
 from hornbook.errors import HornbookError
 
 
@@ -42,6 +42,7 @@ def serve(
         typer.Option(min=0, metavar="SECONDS", help="Time to finish texts after Ctrl-C."),
     ] = None,
     quantise: Quantise = None,
+    compiled: Compiled = False,
     device: Device = "auto",
 ) -> None:
     """Serve a run over HTTP, as OpenAI's completions: /v1/completions, /v1/models, /health.
@@ -72,4 +73,6 @@ def serve(
     given = {"rows": rows, "waiting": waiting, "tokens": tokens, "farewell": farewell}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     with ScreenListener() as listener:
+        if compiled:
+            opened.compile([1, 2], listener=listener)
         serve_run(opened, host=host, port=port, token=token, limits=limits, listener=listener)

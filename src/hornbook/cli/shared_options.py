@@ -43,6 +43,11 @@ Quantise = Annotated[
     typer.Option(metavar="KIND", help="Keep the weights in bfloat16 or int8: faster."),
 ]
 
+Compiled = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the model's steps first: for many or long texts."),
+]
+
 
 def bring(run: Run, device: str, quantise: str | None = None) -> None:
     """Bring a run's model to where the options say, with its weights kept as they say.

@@ -27,6 +27,7 @@ from hornbook.models.base import CarriedState, LanguageModel, State
 from hornbook.models.bigram import Bigram, BigramConfig
 from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
 from hornbook.models.block import Block
+from hornbook.models.compiled_step import with_compiled_step
 from hornbook.models.decode_step import NextStep, next_step
 from hornbook.models.embeddings import Embedding
 from hornbook.models.feedforward import SwiGLU
@@ -114,4 +115,5 @@ __all__ = [
     "build_model",
     "next_step",
     "quantise",
+    "with_compiled_step",
 ]

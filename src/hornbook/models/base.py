@@ -39,11 +39,13 @@ class LanguageModel(nn.Module, ABC):
             one window to the next.
         can_forget: whether the oldest tokens can be taken out of a state that is full: what counts
             is then how far apart tokens are, and not where they stand.
+        own_step: what takes steps of one token in place of ``decode_step``'s (``compiled_step``).
     """
 
     closed_form = False
     carries_state = False
     can_forget = False
+    own_step: Any = None
 
     def __init__(self, vocab_size: int, context_length: int | None) -> None:
         super().__init__()

@@ -100,24 +100,41 @@ class Shelf:
         self._held += time
         return vectors.narrow(2, self._held - time - kept, kept + time)
 
-    def place_of_one(self, length: int) -> tuple[Any, int, int]:
+    def place_of_one(self, length: int) -> tuple[int, int]:
         """Where somebody else writes the vectors of one token more, and what this token may see.
 
         Args:
             length: tokens that the longest row has seen before it.
 
         Returns:
-            the memory of the first row as an array [heads, room, width], the first place of it that
-            the new token sees, and its own place, the last one.
+            the first place that the new token sees, and its own, the last one.
         """
         kept = self._kept(length)
         if self._held == self._vectors.shape[2]:
             self._move_to_front(kept)
-        if self._array is None:
-            self._array = self._vectors.numpy()[0]
         own = self._held
         self._held += 1
-        return self._array, own - kept, own
+        return own - kept, own
+
+    @property
+    def vectors(self) -> torch.Tensor:
+        """[reserved rows, heads, room, width]: the memory itself."""
+        return self._vectors
+
+    @property
+    def array(self) -> Any:
+        """[heads, room, width]: the memory of the first row, on a CPU, for kernels."""
+        if self._array is None:
+            self._array = self._vectors.numpy()[0]
+        return self._array
+
+    def reserve_rows(self, rows: int) -> None:
+        """Have memory for ``rows``, if there is less."""
+        if rows > self._vectors.shape[0]:
+            shape = rows, *self._vectors.shape[1:]
+            grown = reserved(shape, self.device, self._vectors.dtype)
+            grown[: self._rows, :, : self._held] = self._vectors[: self._rows, :, : self._held]
+            self._vectors, self._array = grown, None
 
     def select(self, rows: torch.Tensor, length: int) -> Shelf:
         """A shelf of its own with the rows that ``rows`` [new batch] names, in that order."""
@@ -143,11 +160,7 @@ class Shelf:
         rows = self._rows + other._rows
         if rows > self._vectors.shape[0]:
             # Twice as many, so that joining one after the other does not copy each time.
-            room = max(rows, 2 * self._vectors.shape[0])
-            shape = room, *self._vectors.shape[1:]
-            grown = reserved(shape, self.device, self._vectors.dtype)
-            grown[: self._rows, :, : self._held] = self._vectors[: self._rows, :, : self._held]
-            self._vectors, self._array = grown, None
+            self.reserve_rows(max(rows, 2 * self._vectors.shape[0]))
         if self._held < theirs:
             own = self._vectors[: self._rows, :, self._held - mine : self._held]
             self._vectors[: self._rows, :, theirs - mine : theirs] = own.clone()
@@ -333,17 +346,28 @@ class KVCache(TokenCache):
             shelves[2 * layer + 1].extend(values, length),
         )
 
-    def place_of_one(self, layer: int) -> tuple[Any, Any, int, int]:
-        """Where a kernel writes the key and value of the only row's next token, in ``layer``.
+    def place_of_one(self, layer: int) -> tuple[int, int]:
+        """Where somebody else writes the key and value of each row's next token, in ``layer``.
 
         Returns:
-            the row's keys and values as arrays [kv_heads, room, head_size] on a CPU, the first
-            place of these that the token sees, and its own place, the last one.
+            the first place of the memory that the token sees, and its own place, the last one.
         """
         self._check_room(1)
-        keys, first, own = self._shelves[2 * layer].place_of_one(self.length)
-        values, _, _ = self._shelves[2 * layer + 1].place_of_one(self.length)
-        return keys, values, first, own
+        self._shelves[2 * layer + 1].place_of_one(self.length)
+        return self._shelves[2 * layer].place_of_one(self.length)
+
+    def arrays(self, layer: int) -> tuple[Any, Any]:
+        """The first row's keys and values as arrays [kv_heads, room, head_size], on a CPU."""
+        return self._shelves[2 * layer].array, self._shelves[2 * layer + 1].array
+
+    def memory(self) -> list[torch.Tensor]:
+        """Keys and values of each layer, [reserved rows, kv_heads, room, head_size]."""
+        return [shelf.vectors for shelf in self._shelves]
+
+    def reserve_rows(self, rows: int) -> None:
+        """Have memory for ``rows``, if there is less."""
+        for shelf in self._shelves:
+            shelf.reserve_rows(rows)
 
     def keys(self, row: int) -> list[torch.Tensor]:
         """For each layer the keys of ``row``, [kv_heads, kept, head_size], to be changed."""

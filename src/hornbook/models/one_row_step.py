@@ -81,7 +81,8 @@ def one_row_step(model: Transformer) -> RowStep | None:
             norm_row(x, first_norm, x)
         turn = cosines[length], sines[length]
         for layer, (attention, feedforward) in enumerate(layers):
-            attention_row(x, attention, *turn, *cache.place_of_one(layer))
+            own = cache.place_of_one(layer)
+            attention_row(x, attention, *turn, *cache.arrays(layer), *own)
             feedforward_row(x, feedforward)
         cache.advance(1)
         logits = torch.from_numpy(head_row(x, last_norm, head))
