@@ -29,21 +29,17 @@ from pathlib import Path
 import torch
 from nanogpt_recipe import BATCH, CONTEXT, STEPS, BaselineTraining, Characters
 
-from hornbook.randomness import stream_seed
 from hornbook.runs.assembly import (
-    Batches,
     make_batches,
-    make_model,
-    make_optimizer,
     make_store,
     make_tokenizer,
     read_corpus,
 )
 from hornbook.runs.config import RunConfig
 from hornbook.runs.resolution import resolve
-from hornbook.training.equipment import choose_equipment, make_step
+from hornbook.training.equipment import choose_equipment
 from hornbook.training.evaluation import evaluate
-from hornbook.training.step import micro_batches
+from hornbook.training.fresh_steps import FreshSteps
 
 SECTIONS = ("preset", "speed", "gates")
 PUBLISHED = 1.899
@@ -87,13 +83,15 @@ SPEED = Gate("", 0.0, (), 2.5, 3)
 
 
 class Training:
-    """A run of hornbook without its folder: the same parts, put together by the same code.
+    """A run of hornbook without its folder: the very steps with which it would begin.
 
     Args:
         config: its settings.
 
     Attributes:
+        config: the same.
         seconds: how long its steps took; evaluations are left out.
+        done: how many.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -101,34 +99,22 @@ class Training:
         tokenizer = make_tokenizer(corpus, split)
         store = make_store(split, tokenizer)
         self.config, self.seconds, self.done = config, 0.0, 0
-        self._batches: Batches = make_batches(config, store)
-        self._model = make_model(config, tokenizer).train()
-        self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
         self._equipment = choose_equipment(config)
-        optimizer = make_optimizer(config, self._model)
-        self._step = make_step(config, self._equipment, self._model, optimizer)
+        self._steps = FreshSteps(config, self._equipment, tokenizer, store)
+        self._validation = make_batches(config, store).evaluation
+        self._byte_lengths = torch.tensor(tokenizer.byte_lengths())
 
     def take(self, steps: int) -> None:
         """Train ``steps`` more."""
-        plan = self.config.training
         with self._equipment.in_use():
-            began = time.perf_counter()
-            for number in range(self.done, self.done + steps):
-                size = plan.batch_size
-                parts = micro_batches(self._batches.training, number * size, size, 0)
-                self._step(
-                    list(parts),
-                    learning_rate=plan.learning_rate_at(number),
-                    dropout_seed=stream_seed(self.config.seed, "dropout", number),
-                )
-            self.seconds += time.perf_counter() - began
+            self.seconds += sum(self._steps.take().seconds for _ in range(steps))
         self.done += steps
 
     def loss(self) -> float:
         """Over the whole validation part [nats]."""
-        assert self._batches.evaluation is not None
+        assert self._validation is not None
         with self._equipment.in_use(), self._equipment.precision.products():
-            return evaluate(self._model, self._batches.evaluation, self._byte_lengths).loss
+            return evaluate(self._steps.model, self._validation, self._byte_lengths).loss
 
 
 def main() -> None:

@@ -126,9 +126,12 @@ class LanguageModel(nn.Module, ABC):
         """Make room for more: let one row of ``state`` see its oldest ``tokens`` no more.
 
         The others keep their vectors, which were made while the forgotten ones could be seen,
-        and their distances to each other. Only for models that ``can_forget``.
+        and their distances to each other.
+
+        Raises:
+            TypeError: the model is none of those that ``can_forget``.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot forget a part of its state")
+        raise TypeError(f"{type(self).__name__} cannot forget a part of its state")
 
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:
