@@ -4,7 +4,8 @@ A small model spends most of such a step outside of arithmetic: each call of a m
 operation costs a few microseconds, as much as the numbers in it. So what does not change from step
 to step (which parts there are, which shapes, which rows of a table) is settled once, and what is
 left is a line of operations on tensors. It is the computation of ``Block`` and ``Attention`` for
-``time = 1``, tested against them; forms with more parts than that take their way.
+``time = 1``, tested against them; forms with more parts than that take their way. A single row on a
+CPU has kernels of its own (``one_row_step``).
 
     one row, 4 layers of 128, GPT-2's form, a thread of a Zen 4      through the modules    360 µs
                                                                      this step              210 µs
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -25,7 +25,7 @@ from hornbook.models.block import Block
 from hornbook.models.dot_product import dot_product_attention
 from hornbook.models.kv_cache import KVCache
 from hornbook.models.linear import Linear
-from hornbook.models.one_row import Floats, float_row, is_one_row, shared_array
+from hornbook.models.one_row_step import is_worth_it, one_row_step
 from hornbook.models.rotary import rotate
 from hornbook.models.transformer import Transformer
 from hornbook.models.transformer_config import TransformerConfig
@@ -85,11 +85,14 @@ def plain_step(model: Transformer) -> NextStep:
     first_norm = None if model.embedding_norm is None else _plain(model.embedding_norm)
     turn_to = _turner(model)
     last_norm, head = _plain(model.final_norm), model.output_head
+    by_kernels = one_row_step(model) if is_worth_it(model) else None
 
     def step(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         memory: TransformerState = state
         cache = memory.cache
         assert isinstance(cache, KVCache)
+        if by_kernels is not None and len(tokens) == 1:
+            return by_kernels(int(tokens), cache), memory
         length, positions, mask = cache.length, None, None
         if not cache.even:
             missing = cache.missing()
@@ -190,46 +193,18 @@ def _product(part: Linear) -> Map:
     """What ``part`` computes, without looking again how."""
     if part.product is not None:
         return part.product
-    weight, bias, add = part.weight.t(), part.bias, _row_sum(part)
-    outputs = len(part.weight)
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        if add is not None and is_one_row(x):
-            return add(np.zeros((1, outputs), np.float32), x)
-        return torch.mm(x, weight) if bias is None else torch.addmm(bias, x, weight)
-
-    return product
+    weight, bias = part.weight.t(), part.bias
+    if bias is None:
+        return lambda x: torch.mm(x, weight)
+    return lambda x: torch.addmm(bias, x, weight)
 
 
 def _sum(part: Linear) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """The residual and what ``part`` computes of the second argument."""
-    product, add = _product(part), _row_sum(part)
-    weight = part.weight.t()
-    without_bias = part.product is None and part.bias is None
-
-    def summed(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        if add is not None and is_one_row(y):
-            return add(x.numpy().copy(), y)
-        return torch.addmm(x, y, weight) if without_bias else product(y).add_(x)
-
-    return summed
-
-
-def _row_sum(part: Linear) -> Callable[[Floats, torch.Tensor], torch.Tensor] | None:
-    """Adds what ``part`` computes of a single row to an array [1, outputs], by a kernel; ``None``
-    where it has a product of its own, or lies elsewhere."""
-    if part.product is not None or part.weight.device.type != "cpu":
-        return None
-    weight = shared_array(part.weight.detach().float().contiguous())
-    bias = np.zeros(len(weight), np.float32)
-    if part.bias is not None:
-        bias = shared_array(part.bias.detach().float())
-
-    def add(out: Floats, row: torch.Tensor) -> torch.Tensor:
-        float_row(row.numpy()[0], weight, bias, out[0])
-        return torch.from_numpy(out)
-
-    return add
+    product, weight = _product(part), part.weight.t()
+    if part.product is None and part.bias is None:
+        return lambda x, y: torch.addmm(x, y, weight)
+    return lambda x, y: product(y).add_(x)
 
 
 def _plain(norm: nn.Module) -> Map:

@@ -30,7 +30,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -61,6 +61,7 @@ class Shelf:
         room = min(capacity, 2 * window) if window else capacity
         self._seen_before = window - 1 if window else capacity
         self._vectors = reserved((batch_size, heads, room, width), device, dtype)
+        self._array: Any = None
         self._rows = batch_size
         self._held = 0
 
@@ -93,19 +94,37 @@ class Shelf:
             seen = vectors[:, :, self._held - kept : self._held]
             if kept + time > room:
                 return self._keep_the_last(torch.cat((seen, new.to(seen.dtype)), dim=2))
-            # A copy first: the two places may overlap.
-            vectors[:, :, :kept] = seen.clone()
-            self._held = kept
+            self._move_to_front(kept)
         # A slice by brackets takes three times as long.
         vectors.narrow(2, self._held, time).copy_(new)
         self._held += time
         return vectors.narrow(2, self._held - time - kept, kept + time)
+
+    def place_of_one(self, length: int) -> tuple[Any, int, int]:
+        """Where somebody else writes the vectors of one token more, and what this token may see.
+
+        Args:
+            length: tokens that the longest row has seen before it.
+
+        Returns:
+            the memory of the first row as an array [heads, room, width], the first place of it that
+            the new token sees, and its own place, the last one.
+        """
+        kept = self._kept(length)
+        if self._held == self._vectors.shape[2]:
+            self._move_to_front(kept)
+        if self._array is None:
+            self._array = self._vectors.numpy()[0]
+        own = self._held
+        self._held += 1
+        return self._array, own - kept, own
 
     def select(self, rows: torch.Tensor, length: int) -> Shelf:
         """A shelf of its own with the rows that ``rows`` [new batch] names, in that order."""
         selected = copy(self)
         shape = len(rows), *self._vectors.shape[1:]
         selected._vectors = reserved(shape, self.device, self._vectors.dtype)
+        selected._array = None
         selected._rows, selected._held = len(rows), self._kept(length)
         # What nobody sees need not be copied.
         seen = self._vectors[:, :, self._held - selected._held : self._held]
@@ -128,7 +147,7 @@ class Shelf:
             shape = room, *self._vectors.shape[1:]
             grown = reserved(shape, self.device, self._vectors.dtype)
             grown[: self._rows, :, : self._held] = self._vectors[: self._rows, :, : self._held]
-            self._vectors = grown
+            self._vectors, self._array = grown, None
         if self._held < theirs:
             own = self._vectors[: self._rows, :, self._held - mine : self._held]
             self._vectors[: self._rows, :, theirs - mine : theirs] = own.clone()
@@ -152,6 +171,13 @@ class Shelf:
     def _kept(self, length: int) -> int:
         """How many of ``length`` tokens a next one may see."""
         return min(self._held, self._seen_before, length)
+
+    def _move_to_front(self, kept: int) -> None:
+        """Make room behind what a next token may see."""
+        vectors = self._vectors[: self._rows]
+        # A copy first: the two places may overlap.
+        vectors[:, :, :kept] = vectors[:, :, self._held - kept : self._held].clone()
+        self._held = kept
 
     def _keep_the_last(self, seen: torch.Tensor) -> torch.Tensor:
         """More tokens at once than there is room for: keep of them what a next one may see."""
@@ -306,6 +332,18 @@ class KVCache(TokenCache):
             shelves[2 * layer].extend(keys, length),
             shelves[2 * layer + 1].extend(values, length),
         )
+
+    def place_of_one(self, layer: int) -> tuple[Any, Any, int, int]:
+        """Where a kernel writes the key and value of the only row's next token, in ``layer``.
+
+        Returns:
+            the row's keys and values as arrays [kv_heads, room, head_size] on a CPU, the first
+            place of these that the token sees, and its own place, the last one.
+        """
+        self._check_room(1)
+        keys, first, own = self._shelves[2 * layer].place_of_one(self.length)
+        values, _, _ = self._shelves[2 * layer + 1].place_of_one(self.length)
+        return keys, values, first, own
 
     def keys(self, row: int) -> list[torch.Tensor]:
         """For each layer the keys of ``row``, [kv_heads, kept, head_size], to be changed."""
