@@ -11,8 +11,8 @@ which puts them together after ``transformer_config`` and begins with the weight
 ``window_pairs``, ``document_layout`` (CPU) and ``block_attention`` (CUDA). Which kernel computes it
 in which numbers: ``products``, ``dot_product``, ``short_attention`` and ``hand_gradients``, by what
 ``processor`` knows of the machine.
-``decode_step`` takes the step of one token quickly, ``quantised`` makes copies in fewer bits,
-``undrawn`` models whose weights are about to be read.
+``decode_step`` takes the step of one token quickly and ``compiled_step`` compiles it, ``quantised``
+makes copies in fewer bits, ``undrawn`` models whose weights are about to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.
