@@ -62,7 +62,8 @@ def with_compiled_step(
         listener.notice(f"steps are not compiled: {obstacle}")
     elif isinstance(model, Transformer):
         step = model.own_step = CompiledStep(model, listener)
-        for count in rows:
+        # One row and several are all the difference; a thousand would ask for memory.
+        for count in sorted({min(count, 2) for count in rows}):
             step.warm_up(model, count)
     return model
 
@@ -154,9 +155,8 @@ class CompiledStep:
     def warm_up(self, model: Transformer, rows: int) -> None:
         """Compile for one row, or for several, before anybody waits for it."""
         with torch.inference_mode():
-            self(
-                torch.zeros(rows, 1, dtype=torch.int64, device=self._device), model.init_state(rows)
-            )
+            tokens = torch.zeros(rows, 1, dtype=torch.int64, device=self._device)
+            self(tokens, model.init_state(rows))
 
     def _logits(self, tokens: torch.Tensor, cache: KVCache, rows: int) -> torch.Tensor:
         idle = power_of_two(rows) - rows
