@@ -3,11 +3,14 @@
     pip install -e '.[bench]'
     python benchmarks/generation.py --threads 1
     python benchmarks/generation.py --shape small --rows 1 --rounds 9
+    python benchmarks/generation.py --shape small --compile
 
 Both are in GPT-2's form, with the same weights, greedy, from the same prompt; ids are asserted
 equal before anything is timed. All take turns in one process, and the quickest round counts,
 by the processor's time on a CPU, so that neighbours disturb as little as they can. ``own form``
-is the preset ``small`` as it is, which transformers does not have.
+is the preset ``small`` as it is, which transformers does not have. ``--compile`` adds compiled
+steps in float32 and bfloat16; compiling happens before anything is timed, while recording CUDA
+graphs, which every text does anew, is timed with it.
 
 On a GPU the last column is how much of the memory's bandwidth is used: bytes of weights and cache
 that a token needs, over the bandwidth, which is measured by copying.
@@ -31,11 +34,13 @@ import torch  # noqa: E402
 
 from benchmarks.gpt2_form import build_ours, build_theirs  # noqa: E402
 from hornbook.generation import SamplingConfig, generate_tokens  # noqa: E402
+from hornbook.listener import Listener  # noqa: E402
 from hornbook.models import (  # noqa: E402
     LanguageModel,
     TransformerConfig,
     build_model,
     quantise,
+    with_compiled_step,
 )
 
 
@@ -57,8 +62,18 @@ SHAPES = {
     "small": Shape(4, 4, 128, 128, 2048, prompt=16, tokens=96, uncached=8),
     "gpt2": Shape(12, 12, 768, 1024, 50257, prompt=32, tokens=32, uncached=1),
 }
+BYTES = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0}
+"""Of a weight."""
+
 Loop = Callable[[int], list[list[int]]]
 """Adds so many tokens to the prompts; for each step the ids of all rows."""
+
+
+class Printer(Listener):
+    """Says why a step is not compiled."""
+
+    def notice(self, text: str) -> None:
+        print(f"  {text}", flush=True)
 
 
 def our_loop(model: LanguageModel, prompt: list[int], rows: int, *, state: bool = True) -> Loop:
@@ -126,7 +141,7 @@ def bytes_a_step(shape: Shape, bytes_a_weight: float, rows: int) -> float:
     return weights * bytes_a_weight + rows * 2 * shape.layers * shape.width * seen * 4
 
 
-def run(name: str, rows: int, rounds: int, device: torch.device) -> None:
+def run(name: str, rows: int, rounds: int, device: torch.device, *, compiled: bool = False) -> None:
     shape = SHAPES[name]
     sizes = shape.layers, shape.heads, shape.width
     ours = build_ours(*sizes, context=shape.context, vocab=shape.vocab).eval().to(device)
@@ -146,6 +161,17 @@ def run(name: str, rows: int, rounds: int, device: torch.device) -> None:
     }
     for kind in ("bfloat16", "int8"):
         loops[kind] = our_loop(quantise(ours, kind), prompt, rows), shape.tokens
+    if compiled:
+        listener = Printer()
+        # A copy for each: a step belongs to the model that takes it.
+        for kind in ("float32", "bfloat16"):
+            model = with_compiled_step(quantise(ours, kind), listener)
+            if model.own_step is None:
+                continue
+            loop = our_loop(model, prompt, rows)
+            found_ids = loop(shape.tokens)
+            assert kind != "float32" or found_ids == expected, "ids differ"
+            loops[f"{kind}, compiled"] = loop, shape.tokens
     if name == "small":
         config = TransformerConfig(layers=shape.layers, heads=shape.heads, d_model=shape.width)
         own = build_model(config, vocab_size=shape.vocab, context_length=shape.context, seed=1)
@@ -154,11 +180,12 @@ def run(name: str, rows: int, rounds: int, device: torch.device) -> None:
     most = bandwidth(device) if device.type == "cuda" else None
     print(f"\n{name}, {rows} row(s), {shape.prompt} tokens of prompt and {shape.tokens} more")
     for label, seconds in found.items():
-        line = f"  {label:14} {rows / seconds:10,.0f} tokens/s"
+        line = f"  {label:18} {rows / seconds:10,.0f} tokens/s"
         line += f" {found['transformers'] / seconds:8.2f} × transformers"
         line += f" {found['no cache'] / seconds:8.2f} × no cache"
-        if most is not None and label in ("float32", "bfloat16", "int8"):
-            size = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0}[label]
+        kind = label.partition(",")[0]
+        if most is not None and kind in BYTES:
+            size = BYTES[kind]
             line += f" {bytes_a_step(shape, size, rows) / seconds / most:7.0%} of the bandwidth"
         print(line, flush=True)
 
@@ -170,12 +197,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, action="append")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="compiled steps as well")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(f"{given.threads} thread(s), {given.device}, greedy")
     for name in given.shape or SHAPES:
         for rows in given.rows or (1, 16):
-            run(name, rows, given.rounds, torch.device(given.device))
+            run(name, rows, given.rounds, torch.device(given.device), compiled=given.compile)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ FLOORS: dict[str, int] = {
     "randomness": -1,
     "durable": -1,
     "cache": -1,
+    "compiled_call": -1,
     "download": -1,
     "targets": -1,
     "kernel_folder": -1,

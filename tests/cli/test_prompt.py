@@ -29,6 +29,8 @@ class Terminal:
     def __init__(self, words: list[str], folder: Path) -> None:
         self.pid, self.handle = pty.fork()
         if self.pid == 0:
+            # A shell ignores Ctrl-C for what it starts in the background, and so would the program.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(folder)
             os.environ |= {"TERM": "dumb", "COLUMNS": "200"}
             os.execv(sys.executable, [sys.executable, "-m", "hornbook", *words])

@@ -20,6 +20,7 @@ TEXTS = [f"{word * 3} " * (1 + number % 4) for number, word in enumerate("ABCDEF
     [
         {"data.windows": "stream"},
         {"data.windows": "stream", "data.stride": 3},
+        {"data.windows": "stream", "data.recut": True},
         {"data.windows": "packed"},
         {"data.windows": "left_padded"},
         {"data.windows": "slide_through"},

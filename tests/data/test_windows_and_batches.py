@@ -57,6 +57,62 @@ def test_targets_are_the_inputs_shifted_by_one() -> None:
     assert batch.real_targets == 32
 
 
+@given(
+    length=st.integers(9, 200),
+    context=st.integers(2, 8),
+    stride=st.integers(2, 8),
+    epochs=st.just(9),
+)
+def test_a_stream_that_is_cut_anew_is_the_text_from_further_on(
+    length: int, context: int, stride: int, epochs: int
+) -> None:
+    stride = min(stride, context)
+    windows = StreamWindows(length, context, stride)
+    count = len(windows)
+    plain = TrainingBatches(sequence(length), windows, ExampleOrder(count, 1))
+    recut = TrainingBatches(sequence(length), windows, ExampleOrder(count, 1), recut=True)
+    first = 0
+    for epoch in range(9):
+        moved = int(epoch * 0.6180339887 % 1 * stride)
+        its, theirs = (batches.batch(first, count) for batches in (recut, plain))
+        # The ids of this text are places in it.
+        wanted = torch.clamp(theirs.tokens[:, 0] + moved, max=length - 1 - context)
+        assert torch.equal(its.tokens, wanted[:, None] + torch.arange(context))
+        assert torch.equal(its.targets, its.tokens + 1)
+        seen = set(its.targets.flatten().tolist())
+        missed = set(theirs.targets.flatten().tolist()) - seen
+        assert missed <= set(range(1, moved + 1)), "only tokens before the first window are left"
+        first += count
+    # A batch does not have to end with its epoch.
+    both = recut.batch(count - 1, 2)
+    assert both.tokens[1].equal(recut.batch(count, 1).tokens[0])
+
+
+def test_the_places_of_a_recut_stream_are_spread() -> None:
+    windows = StreamWindows(1000, 64, 64)
+    epochs = np.arange(64)
+    moved = windows.moved_starts(np.zeros(64, dtype=np.int64), epochs)
+    assert moved[0] == 0
+    for count in (4, 8, 16, 32):
+        gaps = np.diff(np.sort(moved[:count]), append=64)
+        assert gaps.max() <= 3 * 64 / count, "no place is far from where some epoch cuts"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"windows": "packed"}, "windows=packed"),
+        ({"windows": "full"}, "windows=full"),
+        ({"split": "window"}, "holds back"),
+        ({"stride": 1}, "larger data.stride"),
+    ],
+)
+def test_what_cannot_be_cut_anew_is_refused(changes: dict[str, object], said: str) -> None:
+    config = DataConfig.model_validate({"recut": True, **changes})
+    problems = [*config.conflicts(), *config.conflicts_with_context(8)]
+    assert any(p.key == "recut" and said in p.message for p in problems), problems
+
+
 @given(length=st.integers(2, 200), context=st.integers(1, 50), size=st.integers(1, 7))
 def test_evaluation_predicts_every_token_after_the_first_once(
     length: int, context: int, size: int

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from hornbook.models import Transformer, TransformerConfig, build_model, quantise
-from hornbook.models.decode_step import any_step, is_plain, next_step, plain_step
+from hornbook.models.decode_parts import is_plain
+from hornbook.models.decode_step import any_step, next_step, plain_step
+from hornbook.models.one_row_step import is_worth_it, one_row_step
 
 SMALL: dict[str, Any] = {"layers": 3, "heads": 4, "d_model": 32}
 LEAN: list[dict[str, Any]] = [
@@ -85,6 +87,42 @@ def test_a_single_row_by_kernels_is_the_models_own(form: dict[str, Any]) -> None
         torch.set_num_threads(before)
     for weight in model.parameters():
         weight.detach().untyped_storage().resize_(0)  # as fully sharded training gives it back
+
+
+@pytest.mark.parametrize("form", [{}, LEAN[1], LEAN[6]], ids=str)
+def test_a_row_is_alone_has_company_and_is_alone_again(form: dict[str, Any]) -> None:
+    model = build(form)
+    quick, own = plain_step(model), any_step(model)
+    assert one_row_step(model) is not None
+    assert is_worth_it(model)
+    with torch.inference_mode():
+        states = [model.init_state(1) for _ in range(2)]
+
+        def both_take(*tokens: int) -> None:
+            ids = torch.tensor(tokens)[:, None]
+            for number, step in enumerate((quick, own)):
+                logits, states[number] = step(ids, states[number])
+                found[number] = logits
+            torch.testing.assert_close(found[0], found[1], atol=2e-5, rtol=1e-4)
+
+        found = [torch.empty(0)] * 2
+        for token in range(7):
+            both_take(token)
+        for number in range(2):
+            _, other = model.hidden(torch.tensor([[4, 5, 6]]), model.init_state(1))
+            states[number] = model.join_states(states[number], other)
+        for token in range(3):
+            both_take(token, 2 * token)
+        states = [model.drop_row(state, 0) for state in states]
+        for token in range(5):
+            both_take(token)
+        states = [model.select_state(state, torch.tensor([0])) for state in states]
+        for token in range(5):
+            both_take(token)
+        if model.can_forget:
+            for state in states:
+                model.forget(state, 0, 3)
+        both_take(1)
 
 
 @pytest.mark.parametrize("form", FURTHER, ids=str)

@@ -179,6 +179,9 @@ def test_whoever_leaves_frees_the_rows(stream: bool, served: Any) -> None:
     until(lambda: served.ask(path="/health")[1]["written"] == 10)
     leaving.close()
     until(lambda: served.ask(path="/health")[1]["written"] == 0)
+    # Long before the texts would have been whole: ten of 8,000 tokens.
+    status, answer, _ = served.ask({"prompt": "The", "max_tokens": 2})
+    assert (status, answer["usage"]["completion_tokens"]) == (200, 2)
 
 
 def test_more_texts_than_rows_take_turns(

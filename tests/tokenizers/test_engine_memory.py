@@ -27,8 +27,8 @@ room = np.ctypeslib.as_array((ctypes.c_uint8 * (pages * page)).from_address(firs
 
 merges = [(116, 104), (256, 101), (32, 257), (97, 97), (259, 259)]
 tokens = BPETokenizer(merges)._tokens[:261]
-parts = ["the ", " the", "a", "é", "語", "🙂", "'s", "'ſ", "'l", " ", "\\n", "\\u3000", "1", "!",
-         "\\u0301", "a" * 20, "the" * 10, "a" * 300, "a" * 3000, "Q"]
+parts = ["the ", " the", "a", "é", "語", "山高水", "🙂", "'s", "'ſ", "'l", " ", "\\n", "\\u3000",
+         "1", "!", "\\u0301", "a" * 20, "the" * 10, "a" * 300, "a" * 3000, "Q"]
 draw = random.Random(1)
 for pattern in ("gpt2", "cl100k", "o200k"):
     encoder = Encoder(Vocabulary(pattern, tokens, np.array(merges, np.int32), bytes(range(256))))

@@ -37,7 +37,9 @@ def ranks_of(tokenizer: BPETokenizer) -> dict[Pair, int]:
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 1 << 32),
-    letters=st.sampled_from([b"a", b"ab", b"abc", b"abcdefgh", "éñ一".encode()]),
+    letters=st.sampled_from(
+        [b"a", b"ab", b"abc", b"abcdefgh", "éñ一".encode(), "山岳一é".encode()]
+    ),
     count=st.integers(0, 40),
 )
 def test_random_merges(seed: int, letters: bytes, count: int) -> None:
@@ -75,6 +77,29 @@ def test_borders_of_segments(seed: int, letters: bytes) -> None:
             for _ in range(6)
         )
         assert tokenizer.encode_array(word).tolist() == encode_long_word(word, ranks_of(tokenizer))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), letters=st.sampled_from(["山岳一長", "山岳한é𠀀a"]))
+def test_chinese_of_which_some_is_merged_across_characters(seed: int, letters: str) -> None:
+    """Most merges make characters, as in any vocabulary of use; the first join parts of two."""
+    draw = random.Random(seed)
+    text = "".join(draw.choices(letters, k=400)).encode()
+    trained = BPETokenizer.train([text.decode()], 256 + draw.randrange(2, 40)).merges
+    places = [draw.randrange(len(text) - 1) for _ in range(draw.randrange(4))]
+    crossing = sorted({(text[place], text[place + 1]) for place in places} - {*trained})
+    after = {number: number + len(crossing) * (number > 255) for pair in trained for number in pair}
+    moved = [(after[left], after[right]) for left, right in trained]
+    try:
+        tokenizer = BPETokenizer([*crossing, *moved])
+    except TokenizerError:  # two merges make the same bytes
+        tokenizer = BPETokenizer(trained)
+    tokenizer.prepare()
+    for length in (2, 3, 5, 6, 20, 22, 90, 700):
+        word = "".join(draw.choices(letters, k=length)).encode()
+        expected = encode_long_word(word, ranks_of(tokenizer))
+        for _ in range(2):  # the second time from a cache
+            assert tokenizer.encode_array(word).tolist() == expected
 
 
 def test_a_change_at_the_end_that_reaches_the_beginning() -> None:

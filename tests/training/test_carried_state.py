@@ -213,6 +213,7 @@ def test_a_bundle_keeps_the_state_and_damage_to_it_is_found(train: Train, tmp_pa
     [
         (["model.kind=lstm", "data.windows=left_padded"], "data.windows=left_padded"),
         (["model.kind=gru", "data.stride=5"], "data.stride=5"),
+        (["model.kind=gru", "data.recut=true"], "data.recut=true"),
         (["model.kind=transformer"], "model.kind=transformer"),
         (["model.kind=bigram"], "model.kind=bigram"),
     ],

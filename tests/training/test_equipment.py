@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 
 import hornbook
+from hornbook import compiled_call
 from hornbook.data import Batch
 from hornbook.errors import ConfigError
 from hornbook.listener import Listener
@@ -21,7 +22,7 @@ from hornbook.models import Transformer, TransformerConfig, build_model
 from hornbook.runs.assembly import make_optimizer
 from hornbook.runs.checkpoints import list_checkpoints
 from hornbook.runs.resolution import resolve
-from hornbook.training import compiling, precision, threads
+from hornbook.training import precision, threads
 from hornbook.training.compiling import choose_compile
 from hornbook.training.equipment import choose_equipment, make_step
 from hornbook.training.precision import Precision, choose_precision
@@ -138,7 +139,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
     """Compile with something else than Inductor, which takes a minute."""
 
     def use(name: Any) -> None:
-        monkeypatch.setattr(compiling, "BACKEND", name)
+        monkeypatch.setattr(compiled_call, "BACKEND", name)
 
     yield use
     torch.compiler.reset()
@@ -228,7 +229,7 @@ def test_compiling_is_chosen_where_it_can_work_and_pays(monkeypatch: pytest.Monk
         found = choose_compile(resolve(preset="tiny", overrides=wanted), device)
         return found.compiled, found.reason
 
-    monkeypatch.setattr(compiling, "find_spec", lambda name: object())
+    monkeypatch.setattr("hornbook.training.compiling.find_spec", lambda name: object())
     assert choice(CUDA) == (True, "auto: fewer and larger kernels")
     assert choice(CUDA, **{"training.steps": 50})[0] is False
     assert choice(CPU)[0] is False
@@ -239,7 +240,7 @@ def test_compiling_is_chosen_where_it_can_work_and_pays(monkeypatch: pytest.Monk
     packed = {"data.windows": "packed", "training.compile": True}
     assert "shape of its own" in choice(CPU, **packed)[1]
     assert choice(CUDA, **packed)[0] is True
-    monkeypatch.setattr(compiling, "find_spec", lambda name: None)
+    monkeypatch.setattr("hornbook.training.compiling.find_spec", lambda name: None)
     assert choice(CUDA, **{"training.compile": True}) == (
         False, "there is no Triton here, which makes kernels for CUDA",
     )  # fmt: skip

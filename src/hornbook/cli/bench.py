@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hornbook.cli import bench_device
+from hornbook.cli.shared_options import ConfigFile, Preset, TextWords
 
 if TYPE_CHECKING:
     from hornbook.training.equipment import Equipment
@@ -32,21 +32,9 @@ def bench() -> None:
 
 @app.command()
 def step(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CORPUS | RUN | key=value",
-            help="Texts as for train, or a run; and settings to change.",
-            show_default=False,
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The settings to start from (small unless given)."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A TOML file, laid over the preset.")
-    ] = None,
+    words: TextWords = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
     steps: Annotated[int, typer.Option(min=1, help="How many to measure of each way.")] = 20,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile as well, which takes up to a minute.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hornbook.cli.shared_options import ConfigFile, Preset, TextWords
 
 if TYPE_CHECKING:
     from hornbook.runs.config import TrainingConfig
@@ -18,21 +19,9 @@ _RULES = {"linear": "linear", "sqrt": "square root"}
 
 
 def device(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CORPUS | RUN | key=value",
-            help="Texts as for train, or a run; and settings to change.",
-            show_default=False,
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The settings to start from (small unless given)."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A TOML file, laid over the preset.")
-    ] = None,
+    words: TextWords = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
     seconds: Annotated[
         float, typer.Option(min=1, help="About how long all devices together may take.")
     ] = 60.0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hornbook.cli.shared_options import ConfigFile, Preset, TextWords
 from hornbook.errors import DataError, HornbookError
 
 if TYPE_CHECKING:
@@ -26,23 +27,6 @@ PIPE_WIDTH = 100
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="RUN | CORPUS | key=value",
-        help="A run's folder; or files, folders, globs, addresses, names of corpora, or - for "
-        "standard input; and settings to change. Without a corpus: the preset's (python-docs).",
-        show_default=False,
-    ),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="The settings to start from (small unless given)."),
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A TOML file, laid over the preset.")
-]
-
 
 @app.callback()
 def data() -> None:
@@ -57,7 +41,7 @@ def data() -> None:
 
 @app.command()
 def show(
-    words: Words = None,
+    words: TextWords = None,
     row: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Show this row, counted from 0.")
     ] = None,
@@ -130,7 +114,7 @@ def show(
 
 
 @app.command()
-def stats(words: Words = None, preset: Preset = None, config: ConfigFile = None) -> None:
+def stats(words: TextWords = None, preset: Preset = None, config: ConfigFile = None) -> None:
     """Count what an epoch holds under every window strategy, side by side.
 
     \b

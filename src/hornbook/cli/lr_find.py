@@ -9,25 +9,14 @@ from typing import Annotated
 
 import typer
 
+from hornbook.cli.shared_options import ConfigFile, Preset, TextWords
 from hornbook.errors import HornbookError
 
 
 def lr_find(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CORPUS | RUN | key=value",
-            help="Texts as for train, or a run (RUN@STEP) to go on from; and settings to change.",
-            show_default=False,
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The settings to start from (small unless given)."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A TOML file, laid over the preset.")
-    ] = None,
+    words: TextWords = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
     lowest: Annotated[
         float | None, typer.Option("--from", help="The learning rate to begin with (1e-6).")
     ] = None,

@@ -20,17 +20,19 @@ import json
 import math
 import signal
 import sys
-import threading
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from hornbook.cli.pieces import shown
 from hornbook.cli.samples import print_heading, print_pieces
 from hornbook.cli.screen import visible, write_text
 from hornbook.durable import write_durably
 from hornbook.errors import HornbookError
+from hornbook.training.interruption import Interruption
 
 if TYPE_CHECKING:
     from hornbook.generation import Piece, SamplingConfig
@@ -131,19 +133,22 @@ class Prompt:
         self._beginning, self._written = beginning, []
         samples = self._now().samples
         try:
-            with _noted_interrupt() as interrupted:
-                print_pieces(beginning, self._kept(beginning, interrupted), samples)
-        except KeyboardInterrupt:
+            # Noted, and not thrown: an exception may come in a finalizer, where Python loses it.
+            with Interruption() as interruption:
+                print_pieces(beginning, self._kept(beginning, interruption), samples)
+            if interruption.requested is signal.SIGTERM:
+                raise typer.Exit(128 + signal.SIGTERM)
+        except KeyboardInterrupt:  # a second Ctrl-C, before the first token
             print()
         except HornbookError as error:
             _say(str(error))
 
-    def _kept(self, beginning: str, interrupted: Callable[[], bool]) -> Iterator[Piece]:
+    def _kept(self, beginning: str, interruption: Interruption) -> Iterator[Piece]:
         most = max(self._now().alternatives, min(REMEMBERED, self._run.tokenizer.vocab_size))
         for piece in self._run.stream(beginning, **{**self._changes, "alternatives": most}):
             self._written.append(piece)
             yield piece
-            if interrupted():
+            if interruption.requested is not None:
                 return
 
     def _again(self, _: str) -> None:
@@ -277,29 +282,3 @@ def _help_of(field: Any) -> str:
 
 def _say(text: str) -> None:
     write_text(f"{visible(text) if sys.stdout.isatty() else text}\n")
-
-
-@contextlib.contextmanager
-def _noted_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within it a first Ctrl-C is only noted, and a second one is an exception.
-
-    An exception may come at any place, and be lost where Python ignores all: in a finalizer, say.
-
-    Yields:
-        whether it was pressed.
-    """
-    pressed: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
 from hornbook.cli import sampling_options as options
 from hornbook.cli.input_text import read_text
+from hornbook.cli.shared_options import Compiled, Device, Quantise, RunToRead, bring
 from hornbook.errors import HornbookError
-
-if TYPE_CHECKING:
-    from hornbook.models import WeightKind
 
 
 def sample(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A run's folder; RUN@STEP or RUN@latest picks a checkpoint."
-        ),
-    ],
+    context: typer.Context,
+    run: RunToRead,
     prompt: Annotated[
         str | None,
         typer.Argument(
@@ -69,13 +63,9 @@ def sample(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a sample, each on its own line.")
     ] = False,
-    quantise: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="Keep the weights in bfloat16 or int8: faster."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    quantise: Quantise = None,
+    compiled: Compiled = False,
+    device: Device = "auto",
 ) -> None:
     """Let a trained model go on from a prompt.
 
@@ -99,33 +89,13 @@ def sample(
         print_pieces,
         print_samples,
     )
-    from hornbook.cli.screen import on_terminal
+    from hornbook.cli.screen import ScreenListener, on_terminal
     from hornbook.cli.searches import chosen_search
-    from hornbook.runs.resolution import resolve
+    from hornbook.generation import SamplingConfig
     from hornbook.runs.run import open_run
-    from hornbook.training import choose_device
 
     opened = open_run(run)
-    given: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "typical_p": typical_p,
-        "repetition_penalty": repetition_penalty,
-        "presence_penalty": presence_penalty,
-        "frequency_penalty": frequency_penalty,
-        "no_repeat_ngram": no_repeat_ngram,
-        "logit_bias": logit_bias,
-        "min_tokens": min_tokens,
-        "max_tokens": max_tokens,
-        "pattern": pattern,
-        "allowed": allowed,
-        "banned": banned,
-        "stop": stop,
-        "seed": seed,
-        "samples": samples,
-    }
+    given = {name: context.params.get(name) for name in SamplingConfig.model_fields}
     changes = options.changed_settings(given, words)
     search = chosen_search(
         opened,
@@ -137,10 +107,10 @@ def sample(
     )
     beginnings = _beginnings(prompt, prompts)
     settings = opened.sampling(changes)  # mistakes show before weights are read
-    place = resolve(base=opened.config, overrides={"training.device": device}).training.device
-    opened.to(choose_device(place))
-    if quantise is not None:
-        opened.quantise(cast("WeightKind", quantise))  # another word is told there
+    bring(opened, device, quantise)
+    if compiled:
+        with ScreenListener() as listener:
+            opened.compile([settings.samples], listener=listener)
     texts_of = search or (lambda beginning: opened.samples(beginning, **changes))
     try:
         if (

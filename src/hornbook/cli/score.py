@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import typer
 
+from hornbook.cli.shared_options import Device, RunToRead, bring
 from hornbook.errors import HornbookError
 
 if TYPE_CHECKING:
@@ -26,12 +27,7 @@ SHOWN = 2000
 
 
 def score(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A run's folder; RUN@STEP or RUN@latest picks a checkpoint."
-        ),
-    ],
+    run: RunToRead,
     file: Annotated[
         str,
         typer.Argument(metavar="FILE", help="The text; - or nothing for standard input."),
@@ -61,9 +57,7 @@ def score(
         bool,
         typer.Option("--json", help="One JSON object; with --tokens one for each token."),
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Tell how likely a run finds a text, and colour the text by surprise.
 
@@ -79,18 +73,15 @@ def score(
     """
     from hornbook.cli.input_text import read_text
     from hornbook.cli.screen import ScreenListener
-    from hornbook.runs.resolution import resolve
     from hornbook.runs.run import open_run
-    from hornbook.training import choose_device
 
     opened = open_run(run)
-    place = resolve(base=opened.config, overrides={"training.device": device}).training.device
     text = read_text(None if file == "-" else Path(file))
     if not text:
         raise HornbookError(
             f"{'Standard input' if file == '-' else file} is empty: there is nothing to score."
         )
-    opened.to(choose_device(place))
+    bring(opened, device)
     with ScreenListener() as listener:
         scored = opened.score(text, overlap=overlap, listener=listener)
         rounded = None

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
+from hornbook.cli.shared_options import Compiled, Device, Quantise, RunToRead, bring
 from hornbook.errors import HornbookError
-
-if TYPE_CHECKING:
-    from hornbook.models import WeightKind
 
 
 def serve(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A run's folder; RUN@STEP or RUN@latest picks a checkpoint."
-        ),
-    ],
+    run: RunToRead,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")
     ] = 8000,
@@ -48,13 +41,9 @@ def serve(
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="Time to finish texts after Ctrl-C."),
     ] = None,
-    quantise: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="Keep the weights in bfloat16 or int8: faster."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    quantise: Quantise = None,
+    compiled: Compiled = False,
+    device: Device = "auto",
 ) -> None:
     """Serve a run over HTTP, as OpenAI's completions: /v1/completions, /v1/models, /health.
 
@@ -76,17 +65,14 @@ def serve(
             f"hornbook serve needs {error.name}: pip install 'hornbook[serve]'"
         ) from None
     from hornbook.cli.screen import ScreenListener
-    from hornbook.runs.resolution import resolve
     from hornbook.runs.run import open_run
-    from hornbook.training import choose_device
 
     check_openness(host, token)
     opened = open_run(run)
-    place = resolve(base=opened.config, overrides={"training.device": device}).training.device
-    opened.to(choose_device(place))
-    if quantise is not None:
-        opened.quantise(cast("WeightKind", quantise))  # another word is told there
+    bring(opened, device, quantise)
     given = {"rows": rows, "waiting": waiting, "tokens": tokens, "farewell": farewell}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     with ScreenListener() as listener:
+        if compiled:
+            opened.compile([1, 2], listener=listener)
         serve_run(opened, host=host, port=port, token=token, limits=limits, listener=listener)

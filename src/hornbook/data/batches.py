@@ -38,6 +38,7 @@ class TrainingBatches:
         line_ids: the ids around a line; only read, and then needed, with windows by line.
         deal: which windows are held back, where they are dealt; see ``dealing``. The order then
             counts those that are left.
+        recut: whether every epoch cuts the stream elsewhere; only with ``StreamWindows``.
         gathering: who gathers.
     """
 
@@ -47,6 +48,7 @@ class TrainingBatches:
     positions: Positions = WINDOW_POSITIONS
     line_ids: LineIds | None = None
     deal: WindowDeal | None = None
+    recut: bool = False
     gathering: Gathering = field(default_factory=Gathering, compare=False, repr=False)
 
     def batch(self, first_example: int, size: int) -> Batch:
@@ -67,11 +69,19 @@ class TrainingBatches:
             return gather.line_batch(
                 self.sequence, windows, indices, self.line_ids, self.positions, places
             )
-        starts = windows.starts(indices)
+        starts = self.stream_starts(windows, indices, places)
         inputs, targets = gather.stream_rows(self.sequence, starts, length)
         ends = self.sequence.document_ends
         numbers = self.positions.within_stream(starts, places, length, ends)
         return _batch(inputs, targets, len(indices) * length, numbers)
+
+    def stream_starts(
+        self, windows: StreamWindows, indices: NDArray[np.int64], places: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Where the windows with these numbers stand in the stream, at these places of the run."""
+        if not self.recut:
+            return windows.starts(indices)
+        return windows.moved_starts(indices, places // self.order.count)
 
 
 class EvaluationBatches:

@@ -36,7 +36,11 @@ def documents_of_batch(
     windows = batches.windows
     if isinstance(windows, LineWindows):
         return stretches(windows.places(indices).lines)
-    starts = windows.starts(indices)
+    if isinstance(batches, TrainingBatches):
+        places = np.arange(first_example, first_example + size, dtype=np.int64)
+        starts = batches.stream_starts(windows, indices, places)
+    else:
+        starts = windows.starts(indices)
     ends = np.asarray(batches.sequence.document_ends).astype(np.int64)
     first = np.searchsorted(ends, starts, side="right")
     # The last target stands one place behind the last input.

@@ -14,6 +14,13 @@ targets are the same tokens shifted by one, so the last window must leave one to
                                                       y              3 4 5 6
     count = (8 - 4 - 1) // 2 + 1 = 2
 
+With ``recut`` every epoch after the first cuts the line elsewhere, so that a token does not stand
+at the edge of its window each time. All windows move by a share of the stride, and one that would
+leave the line moves back to end with it:
+
+    epoch 0    window 0 starts at 0, window 1 at 2
+    epoch 1    window 0 starts at 1, window 1 at 3          moved by 1
+
 The other strategies stay within one line ``<s> t1 … tn </s>``, which is a document of the
 store. A window may reach over either end of its line; what lies outside is padding. Example
 j of a line of L tokens starts at ``first + j``, for ``count`` values of j:
@@ -46,6 +53,8 @@ from hornbook.settings import Settings
 LineStrategy = Literal["left_padded", "slide_through", "full", "first_full"]
 """The ways to cut windows out of one line at a time."""
 
+_GOLDEN_RATIO = (1 + 5**0.5) / 2
+
 _LINES_AT_ONCE = 1 << 16
 """Lines whose counts are summed in one go: 64 thousand need a few MiB for a moment."""
 
@@ -77,6 +86,10 @@ class DataConfig(Settings):
     that windows do not overlap, and 1 for the strategies by line. Packed rows have none
     [tokens]."""
 
+    recut: bool = False
+    """Whether every epoch cuts the stream at other places than the one before, so that a text that
+    is read several times is not read in the same pieces. Only read with windows=stream."""
+
     positions: PositionMeaning = "window"
     """What the position of a token means. window: its place in the window, counted from the first
     real token. line: its place in the line, wherever the window stands. random: its place in the
@@ -89,7 +102,21 @@ class DataConfig(Settings):
     share tokens, so that the validation loss flatters; how many is told when training begins."""
 
     def conflicts(self) -> Iterator[Problem]:
-        """Yield a problem for each setting that packed rows cannot follow."""
+        """Yield a problem for each setting that the chosen windows cannot follow."""
+        if self.recut and self.windows != "stream":
+            yield Problem(
+                "recut",
+                f"moves the windows of a stream, and windows={self.windows} stand where their "
+                "lines say; use false, or data.windows=stream",
+                "true",
+            )
+        if self.recut and self.split == "window":
+            yield Problem(
+                "recut",
+                "moves windows over those that split=window holds back, which would be trained "
+                "on; use false, or data.split=text",
+                "true",
+            )
         if self.windows == "packed" and self.split == "window":
             yield Problem(
                 "split",
@@ -113,7 +140,14 @@ class DataConfig(Settings):
             )
 
     def conflicts_with_context(self, context_length: int) -> Iterator[Problem]:
-        """Yield a problem when the stride would leave tokens out between windows."""
+        """Yield a problem when the stride leaves tokens out, or leaves no room to move."""
+        if self.recut and self.windows == "stream" and self.stride_for(context_length) == 1:
+            yield Problem(
+                "recut",
+                "finds no other places to cut at when a window starts at every token; use false, "
+                "or a larger data.stride",
+                "true",
+            )
         if self.stride > context_length and self.windows != "packed":
             yield Problem(
                 "stride",
@@ -180,6 +214,22 @@ class StreamWindows:
     def starts(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first token of each window: [batch] indices to [batch] places in the stream."""
         return indices * self.stride
+
+    def moved_starts(
+        self, indices: NDArray[np.int64], epochs: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """The same where every epoch cuts elsewhere: [batch] indices and epochs to places.
+
+        Multiples of the golden ratio, without their whole parts, lie as evenly as numbers can
+        that come one by one; so do the places where few epochs cut.
+
+        >>> windows = StreamWindows(length=30, context_length=10, stride=10)
+        >>> windows.moved_starts(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 2])).tolist()
+        [0, 6, 2, 12]
+        """
+        moved = (epochs * _GOLDEN_RATIO % 1 * self.stride).astype(np.int64)
+        last = self.length - self.context_length - 1
+        return np.minimum(self.starts(indices) + moved, last)
 
 
 @dataclass(frozen=True, slots=True)

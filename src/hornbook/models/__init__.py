@@ -11,8 +11,8 @@ which puts them together after ``transformer_config`` and begins with the weight
 ``window_pairs``, ``document_layout`` (CPU) and ``block_attention`` (CUDA). Which kernel computes it
 in which numbers: ``products``, ``dot_product``, ``short_attention`` and ``hand_gradients``, by what
 ``processor`` knows of the machine.
-``decode_step`` takes the step of one token quickly, ``quantised`` makes copies in fewer bits,
-``undrawn`` models whose weights are about to be read.
+``decode_step`` takes the step of one token quickly and ``compiled_step`` compiles it, ``quantised``
+makes copies in fewer bits, ``undrawn`` models whose weights are about to be read.
 
 Seven of the parts stand on their own: ``Linear``, ``Embedding``, ``RMSNorm``, ``SwiGLU``,
 ``Rotary``, ``Attention`` and ``Block``.
@@ -27,6 +27,7 @@ from hornbook.models.base import CarriedState, LanguageModel, State
 from hornbook.models.bigram import Bigram, BigramConfig
 from hornbook.models.bigram_counts import BigramCounts, BigramCountsConfig
 from hornbook.models.block import Block
+from hornbook.models.compiled_step import with_compiled_step
 from hornbook.models.decode_step import NextStep, next_step
 from hornbook.models.embeddings import Embedding
 from hornbook.models.feedforward import SwiGLU
@@ -114,4 +115,5 @@ __all__ = [
     "build_model",
     "next_step",
     "quantise",
+    "with_compiled_step",
 ]

@@ -39,11 +39,13 @@ class LanguageModel(nn.Module, ABC):
             one window to the next.
         can_forget: whether the oldest tokens can be taken out of a state that is full: what counts
             is then how far apart tokens are, and not where they stand.
+        own_step: what takes steps of one token in place of ``decode_step``'s (``compiled_step``).
     """
 
     closed_form = False
     carries_state = False
     can_forget = False
+    own_step: Any = None
 
     def __init__(self, vocab_size: int, context_length: int | None) -> None:
         super().__init__()
@@ -126,9 +128,12 @@ class LanguageModel(nn.Module, ABC):
         """Make room for more: let one row of ``state`` see its oldest ``tokens`` no more.
 
         The others keep their vectors, which were made while the forgotten ones could be seen,
-        and their distances to each other. Only for models that ``can_forget``.
+        and their distances to each other.
+
+        Raises:
+            TypeError: the model is none of those that ``can_forget``.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot forget a part of its state")
+        raise TypeError(f"{type(self).__name__} cannot forget a part of its state")
 
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:

@@ -89,7 +89,7 @@ class FeedForward(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.gated = kind in GATED
+        self.kind, self.gated = kind, kind in GATED
         self.bend = BENDS[kind]
         # One matrix for gate and up: a single product is faster than two.
         self.up = Linear(d_model, 2 * d_ff if self.gated else d_ff, bias=bias)

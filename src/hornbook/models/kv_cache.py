@@ -27,9 +27,10 @@ keeps one short vector a token, from which all of them can be made (``LatentCach
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -60,6 +61,7 @@ class Shelf:
         room = min(capacity, 2 * window) if window else capacity
         self._seen_before = window - 1 if window else capacity
         self._vectors = reserved((batch_size, heads, room, width), device, dtype)
+        self._array: Any = None
         self._rows = batch_size
         self._held = 0
 
@@ -92,19 +94,54 @@ class Shelf:
             seen = vectors[:, :, self._held - kept : self._held]
             if kept + time > room:
                 return self._keep_the_last(torch.cat((seen, new.to(seen.dtype)), dim=2))
-            # A copy first: the two places may overlap.
-            vectors[:, :, :kept] = seen.clone()
-            self._held = kept
+            self._move_to_front(kept)
         # A slice by brackets takes three times as long.
         vectors.narrow(2, self._held, time).copy_(new)
         self._held += time
         return vectors.narrow(2, self._held - time - kept, kept + time)
+
+    def place_of_one(self, length: int) -> tuple[int, int]:
+        """Where somebody else writes the vectors of one token more, and what this token may see.
+
+        Args:
+            length: tokens that the longest row has seen before it.
+
+        Returns:
+            the first place that the new token sees, and its own, the last one.
+        """
+        kept = self._kept(length)
+        if self._held == self._vectors.shape[2]:
+            self._move_to_front(kept)
+        own = self._held
+        self._held += 1
+        return own - kept, own
+
+    @property
+    def vectors(self) -> torch.Tensor:
+        """[reserved rows, heads, room, width]: the memory itself."""
+        return self._vectors
+
+    @property
+    def array(self) -> Any:
+        """[heads, room, width]: the memory of the first row, on a CPU, for kernels."""
+        if self._array is None:
+            self._array = self._vectors.numpy()[0]
+        return self._array
+
+    def reserve_rows(self, rows: int) -> None:
+        """Have memory for ``rows``, if there is less."""
+        if rows > self._vectors.shape[0]:
+            shape = rows, *self._vectors.shape[1:]
+            grown = reserved(shape, self.device, self._vectors.dtype)
+            grown[: self._rows, :, : self._held] = self._vectors[: self._rows, :, : self._held]
+            self._vectors, self._array = grown, None
 
     def select(self, rows: torch.Tensor, length: int) -> Shelf:
         """A shelf of its own with the rows that ``rows`` [new batch] names, in that order."""
         selected = copy(self)
         shape = len(rows), *self._vectors.shape[1:]
         selected._vectors = reserved(shape, self.device, self._vectors.dtype)
+        selected._array = None
         selected._rows, selected._held = len(rows), self._kept(length)
         # What nobody sees need not be copied.
         seen = self._vectors[:, :, self._held - selected._held : self._held]
@@ -123,11 +160,7 @@ class Shelf:
         rows = self._rows + other._rows
         if rows > self._vectors.shape[0]:
             # Twice as many, so that joining one after the other does not copy each time.
-            room = max(rows, 2 * self._vectors.shape[0])
-            shape = room, *self._vectors.shape[1:]
-            grown = reserved(shape, self.device, self._vectors.dtype)
-            grown[: self._rows, :, : self._held] = self._vectors[: self._rows, :, : self._held]
-            self._vectors = grown
+            self.reserve_rows(max(rows, 2 * self._vectors.shape[0]))
         if self._held < theirs:
             own = self._vectors[: self._rows, :, self._held - mine : self._held]
             self._vectors[: self._rows, :, theirs - mine : theirs] = own.clone()
@@ -152,6 +185,13 @@ class Shelf:
         """How many of ``length`` tokens a next one may see."""
         return min(self._held, self._seen_before, length)
 
+    def _move_to_front(self, kept: int) -> None:
+        """Make room behind what a next token may see."""
+        vectors = self._vectors[: self._rows]
+        # A copy first: the two places may overlap.
+        vectors[:, :, :kept] = vectors[:, :, self._held - kept : self._held].clone()
+        self._held = kept
+
     def _keep_the_last(self, seen: torch.Tensor) -> torch.Tensor:
         """More tokens at once than there is room for: keep of them what a next one may see."""
         self._held = min(self._seen_before, seen.shape[2])
@@ -174,7 +214,7 @@ def reserved(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -
     return torch.from_numpy(memory).view(dtype).view(shape)
 
 
-class TokenCache:
+class TokenCache(ABC):
     """What both caches have in common: how many tokens each row holds.
 
     Args:
@@ -246,9 +286,9 @@ class TokenCache:
         lengths[row] -= tokens
         self._count(lengths)
 
+    @abstractmethod
     def keys(self, row: int) -> list[torch.Tensor]:
         """For each layer what is compared with a query, [heads, kept, width], to be changed."""
-        raise NotImplementedError
 
     def _count(self, lengths: list[int]) -> None:
         self.lengths, self.length = lengths, max(lengths, default=0)
@@ -305,6 +345,29 @@ class KVCache(TokenCache):
             shelves[2 * layer].extend(keys, length),
             shelves[2 * layer + 1].extend(values, length),
         )
+
+    def place_of_one(self, layer: int) -> tuple[int, int]:
+        """Where somebody else writes the key and value of each row's next token, in ``layer``.
+
+        Returns:
+            the first place of the memory that the token sees, and its own place, the last one.
+        """
+        self._check_room(1)
+        self._shelves[2 * layer + 1].place_of_one(self.length)
+        return self._shelves[2 * layer].place_of_one(self.length)
+
+    def arrays(self, layer: int) -> tuple[Any, Any]:
+        """The first row's keys and values as arrays [kv_heads, room, head_size], on a CPU."""
+        return self._shelves[2 * layer].array, self._shelves[2 * layer + 1].array
+
+    def memory(self) -> list[torch.Tensor]:
+        """Keys and values of each layer, [reserved rows, kv_heads, room, head_size]."""
+        return [shelf.vectors for shelf in self._shelves]
+
+    def reserve_rows(self, rows: int) -> None:
+        """Have memory for ``rows``, if there is less."""
+        for shelf in self._shelves:
+            shelf.reserve_rows(rows)
 
     def keys(self, row: int) -> list[torch.Tensor]:
         """For each layer the keys of ``row``, [kv_heads, kept, head_size], to be changed."""

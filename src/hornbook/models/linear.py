@@ -29,6 +29,7 @@ class Linear(nn.Linear):
         weight: [outputs, inputs].
         bias: [outputs], or ``None``.
         product: what computes instead of ``weight`` and ``bias``, or ``None``.
+        exact: whether the result is that of ``weight`` and ``bias``, whatever computes.
 
     >>> Linear(3, 5)(torch.zeros(2, 7, 3)).shape
     torch.Size([2, 7, 5])
@@ -37,10 +38,16 @@ class Linear(nn.Linear):
     def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
         super().__init__(inputs, outputs, bias=bias)
         self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self.exact = True
 
-    def use(self, product: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        """Compute by ``product`` from now on, without ``weight`` and ``bias`` (``quantised``)."""
-        self.product = product
+    def use(self, product: Callable[[torch.Tensor], torch.Tensor], *, exact: bool) -> None:
+        """Compute by ``product`` from now on, without ``weight`` and ``bias`` (``quantised``).
+
+        Args:
+            product: [..., inputs] to [..., outputs].
+            exact: whether it rounds no more than float32 does.
+        """
+        self.product, self.exact = product, exact
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., inputs] to [..., outputs]."""

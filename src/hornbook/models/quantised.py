@@ -101,7 +101,8 @@ def quantise(model: Model, kind: WeightKind) -> Model:
     with torch.no_grad():
         for part in matrices:
             if kind != "float32" or _is_worth_it(part.weight):
-                part.use(make_product(part.weight.detach(), part.bias, kind))
+                product = make_product(part.weight.detach(), part.bias, kind)
+                part.use(product, exact=kind == "float32")
     return copy
 
 

@@ -226,7 +226,9 @@ def _training_batches(
     if config.data.split == "window" and fraction:
         deal = WindowDeal.of_fraction(len(windows), fraction, stream_seed(seed, "split"))
     order = ExampleOrder(len(windows) - (deal.held if deal else 0), seed)
-    return TrainingBatches(sequence, windows, order, positions, store.line_ids, deal)
+    return TrainingBatches(
+        sequence, windows, order, positions, store.line_ids, deal, config.data.recut
+    )
 
 
 def make_model(config: RunConfig, tokenizer: Tokenizer) -> LanguageModel:

@@ -340,6 +340,13 @@ class RunConfig(Settings):
                 "data.stride=0, or carry_state=false",
                 "true",
             )
+        if self.data.recut:
+            yield Problem(
+                key,
+                "goes on in the next epoch where the one before cut, and data.recut=true cuts "
+                "elsewhere; use data.recut=false, or carry_state=false",
+                "true",
+            )
         if self.data.split == "window":
             yield Problem(
                 key,

@@ -8,7 +8,7 @@ for piece in run.stream("Once", temperature=0.7):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from hornbook.generation import (
     stream,
 )
 from hornbook.listener import SILENT, Listener
-from hornbook.models import LanguageModel, WeightKind, quantise
+from hornbook.models import LanguageModel, WeightKind, quantise, with_compiled_step
 from hornbook.models.undrawn import undrawn
 from hornbook.runs.assembly import make_model, opening_id
 from hornbook.runs.checkpoints import Checkpoint, list_checkpoints
@@ -52,6 +52,7 @@ class Run:
     def __init__(self, folder: RunFolder, checkpoint: str = "best") -> None:
         self.folder = folder
         self._wanted = checkpoint
+        self._watcher: Listener = SILENT
 
     @property
     def path(self) -> Path:
@@ -121,7 +122,7 @@ class Run:
     def to(self, device: str | torch.device) -> Run:
         """Move the model to ``device`` and return the run."""
         self.model.to(torch.device(device))
-        return self
+        return self if self.model.own_step is None else self.compile(listener=self._watcher)
 
     def quantise(self, kind: WeightKind) -> Run:
         """Keep the model's matrices in other numbers from now on, and return the run.
@@ -134,7 +135,23 @@ class Run:
         Raises:
             GenerationError: when the model has no matrices that could be changed.
         """
+        compiled = self.model.own_step is not None
         self.model = quantise(self.model, kind)
+        return self.compile(listener=self._watcher) if compiled else self
+
+    def compile(self, rows: Sequence[int] = (), *, listener: Listener = SILENT) -> Run:
+        """Take compiled steps from now on, where that can be, and return the run.
+
+        It is for many texts, or long ones: compiling takes ten seconds to a minute, once for one
+        text at a time and once for several. On CUDA steps are recorded as graphs as well.
+
+        Args:
+            rows: numbers of texts that will be written together, to be compiled for at once; the
+                others are when they come.
+            listener: told why steps are not compiled, or no longer.
+        """
+        self._watcher = listener
+        self.model = with_compiled_step(self.model, listener, rows)
         return self
 
     def sample(self, prompt: str = "", **settings: Any) -> Sample:

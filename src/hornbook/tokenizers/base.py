@@ -196,7 +196,15 @@ class Tokenizer(ABC):
     def encode_batch_arrays(
         self, texts: Iterable[str | bytes], *, threads: int | None = None
     ) -> list[NDArray[np.uint32]]:
-        """Return the token ids of each text as uint32 [tokens]; see ``encode_array``."""
+        """Return the token ids of each text as uint32 [tokens]; nothing in them is special.
+
+        Args:
+            texts: several texts, or their bytes; see ``encode_array``.
+            threads: how many work at once; as many as there are cores if not given.
+
+        Raises:
+            TokenizerError: something is no Unicode text (named by its number), or is one text.
+        """
         if isinstance(texts, str | bytes):
             raise TokenizerError("several texts are expected; one goes to encode_array")
         texts = list(texts)

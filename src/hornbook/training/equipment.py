@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import torch
 
+from hornbook.compiled_call import CompiledCall, compiler_in_use
 from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel, Transformer
 from hornbook.models.bfloat16.choice import loops_can_be_made
 from hornbook.runs.config import RunConfig
 from hornbook.training.allocation import memory_kept
 from hornbook.training.batch_loss import BatchLoss
-from hornbook.training.compiling import CompileChoice, Pass, choose_compile, compiler_in_use
+from hornbook.training.compiling import CompileChoice, choose_compile
 from hornbook.training.devices import choose_device, memory_of
 from hornbook.training.precision import Precision, choose_precision
 from hornbook.training.ranks import ALONE, Ranks
@@ -153,7 +154,7 @@ def make_step(
     return TrainingStep(
         model,
         optimizer,
-        Pass(spread.module, compiled=compiled, listener=listener),
+        CompiledCall(spread.module, compiled=compiled, listener=listener),
         spread=spread,
         precision=equipment.precision,
         gradient_clip=plan.gradient_clip,

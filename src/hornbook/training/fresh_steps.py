@@ -41,7 +41,14 @@ class TakenStep(NamedTuple):
 
 
 class FreshSteps:
-    """Takes one step after the other, from the run's first weights; made by ``fresh_steps``."""
+    """Takes one step after the other, from the run's first weights.
+
+    ``fresh_steps`` sets the process up for them as well; by itself it must stand within
+    ``equipment.in_use``. The arguments are the same.
+
+    Attributes:
+        model: with the weights of now.
+    """
 
     def __init__(
         self,
@@ -49,11 +56,12 @@ class FreshSteps:
         equipment: Equipment,
         tokenizer: Tokenizer,
         store: TokenStore,
-        listener: Listener,
+        listener: Listener = SILENT,
     ) -> None:
         self._config, self._device = config, equipment.device
         self._batches = make_batches(config, store).training
         model = make_trainable(config, tokenizer).to(equipment.device).train()
+        self.model = model
         self._step = make_step(config, equipment, model, make_optimizer(config, model), listener)
         plan = config.training
         self._carried = (

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hornbook.compiled_call import CompiledCall
 from hornbook.data import Batch, PackedBatches, TrainingBatches
 from hornbook.data.consecutive import ConsecutiveBatches
 from hornbook.models import CarriedState, LanguageModel
@@ -36,7 +37,6 @@ from hornbook.optimization.sharding import part_of
 from hornbook.randomness import stream_seed
 from hornbook.runs.memory import is_out_of_memory
 from hornbook.training.batch_loss import Count
-from hornbook.training.compiling import Pass
 from hornbook.training.gradients import first_not_finite, scale_gradients
 from hornbook.training.loss_scale import LossScale
 from hornbook.training.precision import Precision
@@ -117,7 +117,7 @@ class TrainingStep:
         self,
         model: LanguageModel,
         optimizer: torch.optim.Optimizer,
-        forward: Pass,
+        forward: CompiledCall,
         *,
         precision: Precision,
         gradient_clip: float,

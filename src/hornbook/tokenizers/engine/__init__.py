@@ -11,7 +11,11 @@
     pairs           what two ids make
     merging         merging one pre-token
     segments        merging a long one
+    ideographs      merging Chinese
     workspace       the memory that encoding works in
+    arena           what does not fit into the entry of a cache
+    words           the cache of short pre-tokens
+    phrases         the cache of longer ones
     encoding        from text to ids, from cache hit to merge
     encoder         all of it behind one object
     counting        how often each pre-token occurs

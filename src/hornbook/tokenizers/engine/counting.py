@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from hornbook.kernels import inlined, kernel
 from hornbook.tokenizers.engine.cutting import cut
-from hornbook.tokenizers.engine.encoding import WORD, last_bytes, mixed, phrase_hash
 from hornbook.tokenizers.engine.machine import (
     Int,
     load_i64,
@@ -34,6 +33,8 @@ from hornbook.tokenizers.engine.machine import (
     store_u8,
     store_u64,
 )
+from hornbook.tokenizers.engine.phrases import phrase_hash
+from hornbook.tokenizers.engine.words import WORD, last_bytes, mixed
 from hornbook.tokenizers.engine.workspace import field, set_field
 
 ENTRY = 24

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoding import KEY, LINE, SPARE, encode, fill_words
+from hornbook.tokenizers.engine.encoding import SPARE, encode, fill_words
+from hornbook.tokenizers.engine.ideographs import fill_crossed
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
 from hornbook.tokenizers.engine.merging import SHORT
 from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_joints, fill_pairs
+from hornbook.tokenizers.engine.words import KEY, LINE
 from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.unicode_classes import class_table
 
@@ -91,6 +93,9 @@ class Tables:
     def _add_pairs(self, merges: NDArray[np.int32], byte_ids: NDArray[np.int32]) -> None:
         halves = np.full((2, self.vocabulary_size), -1, dtype=np.int32)
         halves[:, 256 : 256 + len(merges)] = merges.T
+        crossed = np.zeros(self.vocabulary_size, dtype=np.uint64)
+        fill_crossed(crossed, halves, self.content, self.ends)
+        self._keep(fields.CROSSED, crossed)
         self._keep(fields.LEFTS, np.ascontiguousarray(halves[0]))
         self._keep(fields.RIGHTS, np.ascontiguousarray(halves[1]))
         byte_of = np.argsort(byte_ids)
@@ -134,6 +139,7 @@ class Workspace:
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
         self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
         self._keep(fields.SCRATCH, np.empty(2 * SHORT, dtype=np.int32))
+        self._keep(fields.CHARACTERS, np.zeros(1 << 16, dtype=np.uint64))
         words = (tables.vocabulary_size >> 6) + 1
         self._keep(fields.WAITING, np.zeros(words, dtype=np.uint64))
         self._keep(fields.WAITING_WORDS, np.zeros((words >> 6) + 1, dtype=np.uint64))

@@ -43,10 +43,12 @@ from hornbook.tokenizers.engine.machine import Int, load_i64, store_i64
     WAITING_WORDS,  # a bit for each 64 of those bits: whether one of them is set
     PLACE,  # how far into the text the last call came
     NEEDED,  # how much room for ids it lacked
+    CHARACTERS,  # uint64 [65536]: the ids of each wide character that was asked for
+    CROSSED,  # uint64 [vocabulary]: with which wide characters each id may be merged
     KEYS,  # uint64 [ENDS_ROOM + 1, 3]: what words are looked for by, and where
     NARROW,  # 1 where every id fits into 16 bits
     FIELDS,
-) = range(30)
+) = range(32)
 
 ENDS_ROOM = 768
 
