@@ -88,7 +88,8 @@ class DataConfig(Settings):
 
     recut: bool = False
     """Whether every epoch cuts the stream at other places than the one before, so that a text that
-    is read several times is not read in the same pieces. Only read with windows=stream."""
+    is read several times is not read in the same pieces. Needs windows=stream, split=text and a
+    stride above 1."""
 
     positions: PositionMeaning = "window"
     """What the position of a token means. window: its place in the window, counted from the first
