@@ -7,6 +7,7 @@
     │   └── VocabularyUnfinished   training was interrupted; carries the vocabulary so far
     ├── DataError        a token store that is damaged, too short or out of date
     ├── GenerationError  a sampling request that makes no sense
+    │   └── ModelBroken      a model that says NaN where it should say numbers
     ├── ToldElsewhere    another of the processes that train together says what went wrong
     ├── InteropError     a model of another tool that cannot be read, or a run it has no form for
     └── RunError         a run folder that is missing, damaged, in use or does not match
@@ -95,6 +96,17 @@ class DataError(HornbookError):
 
 class GenerationError(HornbookError):
     """A request for text that cannot be fulfilled."""
+
+
+class ModelBroken(GenerationError):  # noqa: N818 - it says what happened
+    """A model says NaN or infinity of the next token, so that none can be drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the model has gone wrong: what it says of the next token is NaN or infinite, so none "
+            "can be drawn. Its training diverged, or its weights are damaged; take an earlier "
+            "checkpoint (RUN@STEP)."
+        )
 
 
 class ToldElsewhere(HornbookError):  # noqa: N818 - it says what happened

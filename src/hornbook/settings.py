@@ -14,7 +14,9 @@ overrides, so that the run's configuration can report every problem at once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,3 +41,19 @@ class Settings(BaseModel):
         Keys are relative to this room (``heads``, not ``model.heads``).
         """
         yield from ()
+
+
+def as_written(value: Any) -> str:
+    """A setting's value as a person writes it: one item of a list stands without brackets.
+
+    >>> as_written(("3=1e300",)), as_written(("",)), as_written(((262, -5.0),))
+    ('3=1e300', '""', '262=-5.0')
+    >>> as_written(("a", "b")), as_written([0.9, 1.5]), as_written(()), as_written(0.3)
+    ('["a", "b"]', '[0.9, 1.5]', '[]', '0.3')
+    """
+    if not isinstance(value, list | tuple):
+        return str(value)
+    items = ["=".join(map(str, each)) if isinstance(each, list | tuple) else each for each in value]
+    if len(items) == 1:
+        return str(items[0]) or '""'
+    return json.dumps(items, ensure_ascii=False, default=str)

@@ -47,6 +47,20 @@ def test_a_stop_text_is_left_out(call: Any, finished_run: hornbook.Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--stop", ""], 'sampling.stop="": a stop text'),
+        (["--stop", "a", "--stop", ""], 'sampling.stop=["a", ""]: a stop text'),
+        (["--logit-bias", "3=1e300"], "sampling.logit_bias=3=1e300: an id"),
+    ],
+)
+def test_what_is_refused_is_shown_as_it_was_written(
+    words: list[str], said: str, refused: Callable[..., str], finished_run: hornbook.Run
+) -> None:
+    assert said in refused("sample", finished_run.path, "The", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
         (["--temperature", "-1"], "sampling.temperature"),
         (["--samples", "0"], "sampling.samples"),
         (["--device", "toaster"], "training.device"),

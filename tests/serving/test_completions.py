@@ -201,3 +201,12 @@ def test_sixty_four_clients_at_once_are_not_mixed_up(
     found = asyncio.run(ask_all())
     alone = [finished_run.sample(f"The river {n}", **settings(n)).text for n in range(64)]
     assert found == alone
+
+
+def test_usage_counts_what_the_vocabulary_lacks(
+    served: Any, finished_run: hornbook.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"prompt": ["The", "A"], "max_tokens": 1}
+    assert "unknown_prompt_tokens" not in served.ask(body)[1]["usage"]
+    monkeypatch.setattr(type(finished_run.tokenizer), "unknown_among", lambda *_: 2)
+    assert served.ask(body)[1]["usage"]["unknown_prompt_tokens"] == 4

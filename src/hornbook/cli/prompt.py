@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from hornbook.cli.pieces import shown
-from hornbook.cli.samples import print_heading, print_pieces
+from hornbook.cli.samples import print_heading, print_pieces, tell_of_unknown
 from hornbook.cli.screen import visible, write_text
 from hornbook.durable import write_durably
 from hornbook.errors import HornbookError
@@ -133,6 +133,7 @@ class Prompt:
         self._beginning, self._written = beginning, []
         samples = self._now().samples
         try:
+            tell_of_unknown(self._run, [beginning])
             # Noted, and not thrown: an exception may come in a finalizer, where Python loses it.
             with Interruption() as interruption:
                 print_pieces(beginning, self._kept(beginning, interruption), samples)

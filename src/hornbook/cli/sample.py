@@ -88,6 +88,7 @@ def sample(
         print_objects,
         print_pieces,
         print_samples,
+        tell_of_unknown,
     )
     from hornbook.cli.screen import ScreenListener, on_terminal
     from hornbook.cli.searches import chosen_search
@@ -111,6 +112,7 @@ def sample(
     if compiled:
         with ScreenListener() as listener:
             opened.compile([settings.samples], listener=listener)
+    tell_of_unknown(opened, beginnings or ())
     texts_of = search or (lambda beginning: opened.samples(beginning, **changes))
     try:
         if (

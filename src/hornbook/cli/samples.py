@@ -39,6 +39,18 @@ def print_pieces(prompt: str, pieces: Iterable[Piece], samples: int) -> None:
             printed += 1
 
 
+def tell_of_unknown(run: Run, prompts: Sequence[str]) -> None:
+    """Say so where a model cannot read all of its prompts; the text still goes on from them."""
+    ids = [token for prompt in prompts for token in run.tokenizer.encode(prompt)]
+    unknown = run.tokenizer.unknown_among(ids)
+    if unknown:
+        print(
+            f"The model does not see all of the prompt: {unknown:,} of {len(ids):,} tokens are "
+            "<?>, for text outside its vocabulary.",
+            file=sys.stderr,
+        )
+
+
 def _tell_if_stuck(ending: str | None, what: str) -> None:
     if ending == "stuck":
         sys.stdout.flush()

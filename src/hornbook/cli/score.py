@@ -131,6 +131,12 @@ def _facts(run: Run, scored: Score, rounded: Rounded | None) -> Iterator[tuple[s
     yield "surprise", f"{scored.nats:,.2f} nats, {scored.loss:.4f} a token"
     bits = scored.bits_per_byte
     yield "bits per byte", "-" if bits is None else f"{bits:.4f}"
+    if scored.unknown:
+        yield (
+            "unknown",
+            f"{scored.unknown:,} tokens are <?>, for text that the vocabulary lacks; what they "
+            "hide was not predicted, so bits per byte would say nothing",
+        )
     yield "perplexity", f"{scored.perplexity:,.2f} of {run.tokenizer.vocab_size:,} tokens"
     likeliest = int((scored.ranks == 1).sum())
     yield "likeliest", f"{likeliest:,} tokens, {100 * likeliest / scored.tokens:.1f} %"
@@ -160,6 +166,7 @@ def _summary(run: Run, file: str, scored: Score, rounded: Rounded | None) -> dic
         "nats": scored.nats,
         "nats_per_token": scored.loss,
         "bits_per_byte": scored.bits_per_byte,
+        "unknown": scored.unknown,
         "perplexity": scored.perplexity,
         "likeliest": int((scored.ranks == 1).sum()),
     }

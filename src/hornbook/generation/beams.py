@@ -26,7 +26,7 @@ import torch
 from hornbook.errors import GenerationError
 from hornbook.generation.chooser import REMARKS, Chooser
 from hornbook.generation.endings import Ending, ending_of, text_of
-from hornbook.generation.rules import IMPOSSIBLE
+from hornbook.generation.rules import IMPOSSIBLE, check_logits
 from hornbook.generation.sampler import Sample
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.vocabulary import vocabulary_of
@@ -143,6 +143,7 @@ class _Search:
 
     def _follow(self, logits: torch.Tensor) -> list[int]:
         """Replace the paths by the best of their continuations; return which each comes from."""
+        check_logits(logits)
         logs = self.chooser.scores(logits.float().log_softmax(dim=-1))
         totals = self._tensor([path.total for path in self.paths]).double()[:, None] + logs.double()
         paths: list[_Path] = []

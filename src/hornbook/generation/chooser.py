@@ -62,7 +62,8 @@ class Choice:
     Attributes:
         ids: [rows] ``int64``.
         log_probabilities: [rows] ``float32``, how likely the model itself thought each of them,
-            before any rule [nats].
+            before any rule [nats]; NaN where the model's logits are no numbers, and then the id
+            means nothing.
         possible: [rows] bool, false where the rules left no token and the id means nothing;
             ``None`` where no rule can do that.
     """
@@ -218,7 +219,9 @@ class Chooser:
         return torch.where(self._greedy[:, None], likeliest, cooled)
 
     def _bold(self, scores: torch.Tensor) -> torch.Tensor:
-        scores = with_temperature(scores, self._temperature)
+        # At a temperature of 1 a draw is the same, bit for bit; filters see what they always see.
+        if self._filters or not self._all_at_one:
+            scores = with_temperature(scores, self._temperature)
         for rule in self._filters:
             scores = rule.apply(scores)
         return scores
@@ -240,4 +243,5 @@ class Chooser:
         self._all_greedy = all(greedy)
         self._greedy = torch.tensor(greedy, device=self.device) if any(greedy) else None
         divisors = [config.temperature or 1.0 for config in self.configs]
+        self._all_at_one = all(divisor == 1 for divisor in divisors)
         self._temperature = torch.tensor(divisors, device=self.device)[:, None]

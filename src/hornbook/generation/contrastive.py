@@ -27,6 +27,7 @@ from hornbook.errors import GenerationError
 from hornbook.generation.beams import room_behind
 from hornbook.generation.chooser import Chooser
 from hornbook.generation.endings import Ending, ending_of, text_of
+from hornbook.generation.rules import check_logits
 from hornbook.generation.sampler import Sample
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.generation.vocabulary import vocabulary_of
@@ -113,7 +114,9 @@ def contrastive_tokens(
     seen, newest = F.normalize(features[0].float(), dim=-1), features[0, -1]
     while True:
         with torch.inference_mode():
-            scores = chooser.scores(model.head(newest[None]))
+            logits = model.head(newest[None])
+            check_logits(logits)
+            scores = chooser.scores(logits)
             likely, ids = scores.softmax(dim=-1)[0].topk(candidates)
             likely, ids = likely[likely > 0], ids[likely > 0]
             if not len(ids):

@@ -25,6 +25,7 @@ and then moves on by half a context (``window_start``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -48,7 +49,8 @@ class Token:
 
     Attributes:
         id: its number.
-        log_probability: how likely the model itself thought it, before any rule [nats].
+        log_probability: how likely the model itself thought it, before any rule [nats]; NaN where
+            what the model said are no numbers, and then the id means nothing.
         alternatives: what else the model thought likely, from the likeliest on, and what the rules
             made of it; as many as ``SamplingConfig.alternatives``.
     """
@@ -56,6 +58,11 @@ class Token:
     id: int
     log_probability: float
     alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it was drawn from no numbers, because the model has gone wrong."""
+        return math.isnan(self.log_probability)
 
 
 @dataclass(eq=False, slots=True)
@@ -174,7 +181,7 @@ class Decoder:
 
         Returns:
             every row and its new token, in the order in which they joined; ``None`` where the rules
-            left none, and then that row should leave.
+            left none. Such a row should leave, and so should one whose token ``is_broken``.
         """
         if not self._rows:
             return {}
@@ -281,7 +288,9 @@ class Decoder:
             possible = choice.possible.tolist()
         ids, likely = choice.ids.tolist(), choice.log_probabilities.tolist()
         return [
-            Token(number, value, tuple(beside[: row.config.alternatives])) if able else None
+            Token(number, value, tuple(beside[: row.config.alternatives]))
+            if able or math.isnan(value)
+            else None
             for row, able, beside, number, value in zip(
                 self._rows, possible, others, ids, likely, strict=True
             )

@@ -11,9 +11,10 @@ from typing import Literal
 from hornbook.generation.sampling_config import SamplingConfig
 from hornbook.tokenizers import Tokenizer
 
-Ending = Literal["end", "stop", "length", "complete", "stuck"]
+Ending = Literal["end", "stop", "length", "complete", "stuck", "broken"]
 """Why a text ends: the end token came, a stop text came, it is as long as it may be, it is all that
-``pattern`` or ``allowed`` asked for, or the rules left no token that could come next."""
+``pattern`` or ``allowed`` asked for, the rules left no token that could come next, or the model has
+gone wrong and none can be drawn; ``generate`` and ``stream`` raise where a text is broken."""
 
 
 def text_of(tokenizer: Tokenizer, config: SamplingConfig, written: Sequence[int]) -> str:

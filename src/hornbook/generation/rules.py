@@ -14,6 +14,9 @@ They apply in this order, which ``chooser`` keeps:
     the draw          one token a row, for one uniform number a row
 
 At temperature 0 the likeliest token that is possible is taken, and what follows is skipped.
+
+However large or small a setting is, logits that are numbers stay numbers: what would grow beyond
+them ends at ``LARGEST``, and what would be divided by nothing is divided by ``SMALLEST``.
 """
 
 from __future__ import annotations
@@ -21,7 +24,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from hornbook.errors import ModelBroken
+
 IMPOSSIBLE = float("-inf")
+LARGEST = torch.finfo(torch.float32).max
+SMALLEST = torch.finfo(torch.float32).tiny
+"""Some processors take whatever is nearer to zero for zero."""
 
 PerRow = float | torch.Tensor
 """One number for all rows, or [batch, 1] with one for each."""
@@ -38,15 +46,17 @@ def with_repetition_penalty(
     Args:
         logits: [batch, vocab_size].
         seen: [batch, vocab_size] bool, the tokens that are there already.
-        penalty: above 1 to avoid repetition; 1 is off.
+        penalty: above 1 to avoid repetition; 1 is off. Near zero, logits end at ``LARGEST``.
 
     >>> with_repetition_penalty(
     ...     torch.tensor([[4.0, -4.0, 2.0]]), torch.tensor([[True, True, False]]), 2.0
     ... )
     tensor([[ 2., -8.,  2.]])
     """
+    penalty = _above_zero(penalty)
     lowered = torch.where(logits > 0, logits / penalty, logits * penalty)
-    return torch.where(seen, lowered, logits)
+    lowered = lowered.clamp(-LARGEST, LARGEST)
+    return torch.where(seen & logits.isfinite(), lowered, logits)
 
 
 def with_count_penalties(
@@ -124,10 +134,18 @@ def repeated_ngrams(
 def with_temperature(logits: torch.Tensor, temperature: PerRow) -> torch.Tensor:
     """Divide the logits: [..., vocab_size] to the same shape (Ackley et al., 1985).
 
+    The largest is taken off before, which changes no probability: it becomes 0 and the others what
+    they are below it. So a temperature near zero takes the likeliest token, as zero does, but
+    shares the draw among tokens that are exactly as likely.
+
     >>> with_temperature(torch.tensor([2.0, 1.0]), 0.5)
-    tensor([4., 2.])
+    tensor([ 0., -2.])
+    >>> with_temperature(torch.tensor([2.0, 1.0, 2.0]), 1e-320).softmax(dim=-1)
+    tensor([0.5000, 0.0000, 0.5000])
     """
-    return logits / temperature
+    # Where nothing is possible the largest is no number that could be taken off.
+    largest = logits.amax(dim=-1, keepdim=True).clamp(min=-LARGEST)
+    return (logits - largest) / _above_zero(temperature)
 
 
 def keep_top_k(logits: torch.Tensor, k: int | torch.Tensor, most: int = 0) -> torch.Tensor:
@@ -221,6 +239,13 @@ def keep_typical(logits: torch.Tensor, p: PerRow) -> torch.Tensor:
     return logits.masked_fill(outside, IMPOSSIBLE)
 
 
+def _above_zero(number: PerRow) -> PerRow:
+    """The same, or ``SMALLEST`` where ``float32`` has nothing between it and zero."""
+    if isinstance(number, torch.Tensor):
+        return number.clamp(min=SMALLEST)
+    return max(number, SMALLEST)
+
+
 # 50,257 logits on one thread of a Zen 4 [ms]: torch.sort 3.7, numpy's 1.1.
 def _descending(logits: torch.Tensor) -> torch.Tensor:
     """Logits [..., vocab_size], the largest first."""
@@ -242,7 +267,8 @@ def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         uniforms: [batch] numbers in [0, 1).
 
     Returns:
-        [batch] ``int64`` ids, never one of probability zero.
+        [batch] ``int64`` ids, never one of probability zero; any id where the probabilities are
+        no numbers.
 
     >>> draw(torch.tensor([[0.25, 0.0, 0.75]]).repeat(3, 1), torch.tensor([0.0, 0.25, 0.99]))
     tensor([0, 2, 2])
@@ -255,14 +281,29 @@ def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     wanted = uniforms.to(number).unsqueeze(-1) * total
     found = torch.searchsorted(cumulated, wanted, right=True)
     # A number that was rounded up to 1 finds nothing above; the first to reach the sum is it.
-    return torch.minimum(found, torch.searchsorted(cumulated, total)).squeeze(-1)
+    found = torch.minimum(found, torch.searchsorted(cumulated, total)).squeeze(-1)
+    # NaN is found behind all; whose row it is, its log-probability tells.
+    return found.clamp(max=probabilities.shape[-1] - 1)
 
 
 def log_probabilities_of(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """How likely a model thinks one token a row: [batch, vocab_size] and [batch] to [batch].
+
+    NaN in a row from which nothing can be drawn: with a logit that is NaN or infinite, or with
+    none above minus infinity.
 
     >>> log_probabilities_of(torch.tensor([[0.0, 0.0]]), torch.tensor([1])).exp()
     tensor([0.5000])
     """
     # The whole table takes a quarter of the time that ``logsumexp`` takes.
     return logits.float().log_softmax(dim=-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+
+
+def check_logits(logits: torch.Tensor) -> None:
+    """Refuse logits [rows, vocab_size] from which nothing can be drawn; this waits for the device.
+
+    Raises:
+        ModelBroken: in some row one is NaN or infinite, or none is above minus infinity.
+    """
+    if not bool(logits.amax(dim=-1).isfinite().all()):
+        raise ModelBroken

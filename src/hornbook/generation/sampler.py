@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hornbook.errors import GenerationError
+from hornbook.errors import GenerationError, ModelBroken
 from hornbook.generation.chooser import Chooser
 from hornbook.generation.decoder import Decoder, Token, uniform_numbers, window_start
 from hornbook.generation.endings import Ending
@@ -75,6 +75,7 @@ def generate(
 
     Raises:
         GenerationError: when a setting does not fit the model.
+        ModelBroken: when its logits are no numbers.
         TokenizerError: when the prompt is no Unicode text.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -128,6 +129,8 @@ def _pieces(
                 samples.append(waiting.popleft() % config.samples)
             writer.join(prompts[number], config, number=number, samples=samples)
         for _, piece in writer.step():
+            if piece.ending == "broken":
+                raise ModelBroken
             yield piece
 
 
@@ -157,6 +160,7 @@ def generate_tokens(
 
     Raises:
         GenerationError: when the rules leave no token.
+        ModelBroken: when the model's logits are no numbers.
 
     Yields:
         one id for each sample.
@@ -174,6 +178,8 @@ def generate_tokens(
 def _possible(token: Token | None) -> Token:
     if token is None:
         raise GenerationError("the rules left no token that could come next; loosen one of them.")
+    if token.is_broken:
+        raise ModelBroken
     return token
 
 

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hornbook.errors import GenerationError
+from hornbook.errors import GenerationError, ModelBroken
 from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel
 from hornbook.optimization.model_loss import logit_rows
@@ -59,6 +59,7 @@ class Score:
             ``<?>``); 0 for special tokens, which stand for no text.
         alternatives: [tokens, n] ids of the likeliest tokens at each place, the likeliest first.
         alternative_log_probabilities: [tokens, n] theirs.
+        unknown: how many of the tokens are ``<?>``, for text outside the vocabulary.
     """
 
     text: str
@@ -69,6 +70,7 @@ class Score:
     byte_lengths: Integers
     alternatives: Integers
     alternative_log_probabilities: Floats
+    unknown: int = 0
 
     @property
     def tokens(self) -> int:
@@ -103,8 +105,10 @@ class Score:
         """-log2 p of the tokens that stand for text over their bytes; ``None`` without a byte.
 
         It compares models with different tokenizers, which nats per token and perplexity do not.
+        Where tokens are unknown it is ``None`` too: a model that only says "something else comes"
+        has not predicted the text, and would seem to be better the less of it it can read.
         """
-        if not self.bytes:
+        if self.unknown or not self.bytes:
             return None
         nats = -float(self.log_probabilities[self.byte_lengths > 0].sum(dtype=np.float64))
         return nats / math.log(2) / self.bytes
@@ -157,7 +161,16 @@ def score(
     )
     pieces = tuple(map(tokenizer.token_bytes, ids.tolist()))
     lengths = tokenizer.byte_lengths()[ids] if len(ids) else np.zeros(0, np.int64)
-    return Score(text, ids, found.log_probabilities, found.ranks, pieces, lengths, *found[2:])
+    return Score(
+        text,
+        ids,
+        found.log_probabilities,
+        found.ranks,
+        pieces,
+        lengths,
+        *found[2:],
+        unknown=tokenizer.unknown_among(ids),
+    )
 
 
 def score_ids(
@@ -172,6 +185,10 @@ def score_ids(
 
     Returns:
         arrays of one entry less than there are ids.
+
+    Raises:
+        GenerationError: when ``overlap`` or ``alternatives`` does not fit the model.
+        ModelBroken: when its logits are no numbers.
     """
     context, sequence = model.context_length, torch.as_tensor(np.asarray(ids, dtype=np.int64))
     if not 0 <= alternatives <= model.vocab_size:
@@ -197,7 +214,10 @@ def score_ids(
         for features, targets in read:
             parts.append(_look_up(model, features, targets, alternatives))
             progress.advance(len(targets))
-    return _joined(parts, alternatives)
+    found = _joined(parts, alternatives)
+    if np.isnan(found.log_probabilities).any():
+        raise ModelBroken
+    return found
 
 
 def window_starts(length: int, context_length: int, overlap: int) -> list[int]:

@@ -168,6 +168,8 @@ class Writer:
         config, text = line.config, line._text
         if token is None:
             return self._piece(line, text.finish(), "stuck")
+        if token.is_broken:
+            return self._piece(line, text.finish(), "broken")
         line._waiting.append(token)
         if config.stop_at_end and token.id == self._tokenizer.end_id:
             return self._piece(line, text.finish(), "end")

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from hornbook.errors import ConfigError, Problem
+from hornbook.settings import as_written
 
 _KEY = "training.freeze"
 
@@ -46,7 +47,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     frozen = [name for name, p in model.named_parameters() if id(p) in chosen]
     if frozen and len(frozen) == len(list(model.parameters())):
         problems.append(
-            Problem(_KEY, "leaves nothing to train; name fewer tensors", str(list(patterns)))
+            Problem(_KEY, "leaves nothing to train; name fewer tensors", as_written(list(patterns)))
         )
     if problems:
         raise ConfigError(problems)

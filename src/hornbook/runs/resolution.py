@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from hornbook.errors import ConfigError, Problem
 from hornbook.runs.config import RunConfig
+from hornbook.settings import as_written
 
 Layer = dict[str, Any]
 """Settings as nested dictionaries, one level a room."""
@@ -316,7 +317,7 @@ def _path(details: ErrorDetails) -> list[str]:
 def _problem(path: list[str], details: ErrorDetails, settings: Layer) -> Problem:
     key = ".".join(path)
     value = _value_at(settings, path)
-    shown = None if isinstance(value, dict) or value is None else str(value)
+    shown = None if isinstance(value, dict) or value is None else as_written(value)
     if details["type"] == "extra_forbidden":
         valid = _valid_keys(settings)
         if key in _all_keys() and key not in valid:

@@ -109,10 +109,12 @@ class Completion:
 
     def _usage(self) -> dict[str, int]:
         asked = sum(len(prompt.ids) for prompt in self._order.prompts)
+        unknown = sum(prompt.unknown for prompt in self._order.prompts)
         return {
             "prompt_tokens": asked,
             "completion_tokens": self._added,
             "total_tokens": asked + self._added,
+            **({"unknown_prompt_tokens": unknown} if unknown else {}),
         }
 
 

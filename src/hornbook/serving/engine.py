@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hornbook.errors import HornbookError
+from hornbook.errors import HornbookError, ModelBroken
 from hornbook.generation import Piece, SamplingConfig
 from hornbook.generation.scoring import TokenScores, score_ids
 from hornbook.generation.writer import Line, Writer
@@ -194,11 +194,10 @@ class Engine:
     def _begin_what_fits(self) -> None:
         while (begin := self._next_begin()) is not None:
             job = begin.job
+            if not self._score(begin):
+                continue
             try:
                 ids = job.prompts[begin.prompt]
-                if job.scored and begin.samples[0] == 0:
-                    scores = score_ids(self._run.model, ids, alternatives=job.config.alternatives)
-                    job.deliver([Scored(begin.prompt, scores)])
                 lines = self._writer.join(
                     ids, job.config, number=begin.prompt, samples=begin.samples
                 )
@@ -211,6 +210,20 @@ class Engine:
             with self._wake:
                 job.lines.update(lines)
                 self._owners.update(dict.fromkeys(lines, job))
+
+    def _score(self, begin: _Begin) -> bool:
+        """Score a prompt, if that is asked for; where it fails, no other request is concerned."""
+        job = begin.job
+        if not job.scored or begin.samples[0] != 0:
+            return True
+        ids, beside = job.prompts[begin.prompt], job.config.alternatives
+        try:
+            scores = score_ids(self._run.model, ids, alternatives=beside)
+        except Exception as error:
+            self._give_up(job, error)
+            return False
+        job.deliver([Scored(begin.prompt, scores)])
+        return True
 
     def _next_begin(self) -> _Begin | None:
         """What stands first in the queue, or as many of its samples as there are rows for."""
@@ -226,6 +239,7 @@ class Engine:
 
     def _step(self) -> None:
         found: dict[Job, list[Event]] = {}
+        broken: list[Job] = []
         for line, piece in self._writer.step():
             job = self._owners[line]
             found.setdefault(job, []).append(Written(piece))
@@ -233,6 +247,11 @@ class Engine:
                 with self._wake:
                     del self._owners[line]
                     job.lines.remove(line)
+            if piece.ending == "broken" and job not in broken:
+                broken.append(job)
+        for job in broken:
+            del found[job]
+            self._give_up(job, ModelBroken())
         for job, events in found.items():
             job.deliver(events)
         with self._wake:
@@ -254,6 +273,11 @@ class Engine:
                 self._forget(job)
         for job in jobs:
             job.deliver([Failed(refusal)])
+
+    def _give_up(self, job: Job, error: Exception) -> None:
+        """What went wrong concerns one request alone."""
+        self._listener.notice(f"a request failed: {type(error).__name__}: {error}")
+        self._fail([job], Refusal(500, MODEL_FAILED))
 
     def _give_up_all(self, error: Exception) -> None:
         """A step failed: whoever took part in it is told, and the next ones begin afresh."""

@@ -72,10 +72,12 @@ class Prompt:
     Attributes:
         text: as it was given, or what the ids that were given stand for.
         ids: what the model reads; at least one.
+        unknown: how many of the ids are ``<?>``, for text outside the vocabulary.
     """
 
     text: str
     ids: tuple[int, ...]
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +275,7 @@ def _prompt(given: str | Sequence[int], run: Run, config: SamplingConfig) -> Pro
     try:
         if isinstance(given, str):
             ids = run.prompt_ids(given, add_start=config.add_start)
-            return Prompt(given, tuple(ids))
+            return Prompt(given, tuple(ids), run.tokenizer.unknown_among(ids))
         return Prompt(run.tokenizer.decode(given), tuple(given))
     except HornbookError as error:
         raise Refusal(400, f"prompt: {error}", param="prompt") from None

@@ -357,6 +357,16 @@ class Tokenizer(ABC):
         """
         return self._byte_lengths
 
+    def unknown_among(self, ids: TokenIds) -> int:
+        """Return how many of the ids are ``<?>``, which stands for text outside the vocabulary.
+
+        Always 0 where such text is spelled in bytes, and so is never lost.
+        """
+        if self.unknown_id is None:
+            return 0
+        known = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, np.int64)
+        return int((known == self.unknown_id).sum())
+
     def _check_id(self, token_id: int, where: str) -> None:
         if not hasattr(token_id, "__index__") or not 0 <= token_id < self.vocab_size:
             raise TokenizerError(

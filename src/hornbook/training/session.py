@@ -17,6 +17,7 @@ from typing import Any
 from hornbook.corpora import CorpusSplit
 from hornbook.data import PackedBatches, TokenStore, TrainingBatches
 from hornbook.data.dealing import leak
+from hornbook.data.token_store import Side
 from hornbook.durable import durable_folder, file_checksum, remove_unfinished
 from hornbook.errors import ConfigError, HornbookError, Problem, RunError
 from hornbook.inspection import write_report
@@ -141,6 +142,7 @@ def make_loop(
     if isinstance(batches.training, PackedBatches):
         listener.notice(batches.training.windows.summary)
     tokenizer = folder.read_tokenizer()
+    _tell_of_unknown(store, tokenizer, listener)
     if config.sampling.top_k > tokenizer.vocab_size:
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
         raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
@@ -175,6 +177,22 @@ def _tell_of_leak(batches: Batches, listener: Listener) -> None:
         f"split=window: {training.deal.held:,} of {training.deal.count:,} windows are kept for "
         f"validation, and {share:.1%} of their targets also stand in training windows{advice}"
     )
+
+
+def _tell_of_unknown(store: TokenStore, tokenizer: Tokenizer, listener: Listener) -> None:
+    """Warn where part of the text that is measured on is outside the vocabulary: say how much."""
+    if getattr(tokenizer, "unknown", "") != "token":
+        return
+    # Where windows are dealt to both sides, the training side holds the text of both.
+    side: Side = "validation" if len(store.validation) else "training"
+    tokens = store.side(side)
+    unknown = sum(tokenizer.unknown_among(shard) for shard, _ in tokens.shards())
+    if unknown:
+        listener.notice(
+            f"{unknown:,} of {len(tokens):,} {side} tokens are <?>, for text outside the "
+            "vocabulary. Loss and bits per byte take each for a sign that was read, so they do not "
+            'compare with those of another vocabulary; tokenizer.unknown="bytes" loses nothing'
+        )
 
 
 def run_session(loop: TrainingLoop, changed: Changes | None = None) -> Run:
