@@ -25,6 +25,7 @@ from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer
 from hornbook.training.allocation import can_keep_memory
 from hornbook.training.equipment import Equipment, choose_equipment
+from hornbook.training.expected_memory import expect_memory
 from hornbook.training.fresh_steps import fresh_steps
 from hornbook.training.step_time import Part
 
@@ -177,6 +178,7 @@ def _measured(
     listener: Listener,
 ) -> StepSpeed:
     equipment = choose_equipment(config)
+    expect_memory(config, equipment, tokenizer.vocab_size, listener)
     remedy = "Set training.micro_batch_size to less."
     with (
         explained_memory(f"A step in {way}", remedy),
