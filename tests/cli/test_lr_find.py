@@ -82,9 +82,9 @@ def test_a_run_is_gone_on_from_and_left_as_it_is(
 ) -> None:
     before = {p: p.read_bytes() for p in finished_run.path.rglob("*") if p.is_file()}
     words = ["lr-find", f"{finished_run.path}@8", "training.optimizer.kind=muon"]
-    result = call(*words, "--steps", "30", "--to", "1", "--out", str(tmp_path / "found"))
+    result = call(*words, "--steps", "30", "--to", "1", "--out", str(tmp_path / "found.svg"))
     assert result.exit_code == 0, result.stderr
-    assert (tmp_path / "found.svg").exists()
+    assert {path.name for path in tmp_path.glob("found*")} == {"found.svg", "found.png"}
     assert before == {p: p.read_bytes() for p in finished_run.path.rglob("*") if p.is_file()}
 
 

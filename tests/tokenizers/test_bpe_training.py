@@ -148,6 +148,12 @@ def test_nothing_to_learn() -> None:
         assert by_kernels(counts, 9, 3) == []
 
 
+def test_more_merges_asked_for_than_any_memory_could_hold() -> None:
+    tokenizer = BPETokenizer.train(["the cat, the hat"], 10**14, min_frequency=1)
+    assert tokenizer.vocab_size < 256 + 16
+    assert tokenizer.encode(" the hat") == tokenizer.encode(" the") + tokenizer.encode(" hat")
+
+
 def test_more_bytes_than_a_training_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     from hornbook.tokenizers.engine import trainer
 

@@ -184,6 +184,14 @@ def test_files_are_told_apart_by_their_content(tmp_path: Path) -> None:
     assert (imported.pattern, imported.special_tokens) == ("none", special)
 
 
+@pytest.mark.parametrize("content", [b"[1, 2]", b"\x7fELF\xd0", b""])
+def test_a_file_that_is_called_json_is_read_as_json(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(content)
+    with pytest.raises(TokenizerError, match="JSON|UTF-8"):
+        import_tokenizer(path)
+
+
 def test_a_published_file_brings_its_pattern_and_special_ids(shared: Path) -> None:
     path = shared / "vocabularies/cl100k_base.tiktoken"
     for pattern in (None, "cl100k"):

@@ -26,7 +26,7 @@ def lr_find(
     steps: Annotated[int | None, typer.Option(help="How many steps to take (100).")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="NAME", help="The pictures' path, without suffix."),
+        typer.Option(metavar="NAME", help="The pictures' path; both suffixes are added."),
     ] = None,
 ) -> None:
     """Train for a moment at a growing learning rate, draw the losses and suggest one.
@@ -62,6 +62,8 @@ def lr_find(
     if not found.losses:
         raise HornbookError(advice.reason)
     stem = out if out is not None else Path(f"lr-find-{_plain(text.name)}")
+    if stem.suffix in (".svg", ".png"):
+        stem = stem.with_suffix("")
     pictures = draw_range_test(text.name, found, advice, stem)
     print(advice.reason)
     if advice.rate is not None:

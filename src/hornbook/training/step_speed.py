@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from hornbook.data.token_store import TokenStore
 from hornbook.errors import ConfigError, Problem
 from hornbook.listener import SILENT, Listener
-from hornbook.models.bfloat16.choice import loops_can_be_made
 from hornbook.processor import bfloat16_unit
 from hornbook.runs.config import RunConfig
 from hornbook.runs.memory import explained_memory
@@ -134,11 +133,6 @@ def fast_paths(equipment: Equipment) -> list[str]:
                 "attention of short rows as products; norms, shifts and relu2 with gradients "
                 "written out",
             ]
-            if equipment.threads == 1 and loops_can_be_made() and not equipment.compiling.compiled:
-                paths.append(
-                    "attention head by head, and norm, GELU feed-forward and sum as one, in loops "
-                    "of our own (one thread)"
-                )
         if can_keep_memory():
             paths.append("memory that a step frees is kept for the next one")
     if equipment.compiling.compiled:

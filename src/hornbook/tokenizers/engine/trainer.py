@@ -57,6 +57,8 @@ def learn_merges(
             f"up to {CELLS:,}: cut the text into smaller pre-tokens with another pattern, or give "
             "max_memory, which forgets the rarest"
         )
+    # Each merge makes one token less somewhere; memory is not taken for more than there can be.
+    merge_count = min(merge_count, len(content) - len(ends))
     training = _laid_out(content, ends, counts, merge_count, min_frequency)
     fields = training.fields
     done, goes_on = 0, True

@@ -90,7 +90,7 @@ def format_of(content: bytes, source: str, *, with_merges: bool = False) -> Form
     """
     if with_merges:
         return "gpt2"
-    if not content.lstrip().startswith(b"{"):
+    if not (source.endswith(".json") or content.lstrip().startswith((b"{", b"["))):
         return "tiktoken"
     document = json_object(content, source)
     if "schema_version" in document:
