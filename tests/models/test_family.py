@@ -340,10 +340,17 @@ def conflicts(**settings: Any) -> dict[str, str]:
     return {problem.key: problem.message for problem in TransformerConfig(**settings).conflicts()}
 
 
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "alibi", "none"])
+def test_a_base_that_nothing_turns_by_is_refused(positions: str) -> None:
+    assert list(conflicts(positions=positions, rotary_base=500.0)) == ["rotary_base"]
+    assert not conflicts(positions=positions, rotary_base=10_000.0)
+
+
 def test_combinations_that_make_no_sense_are_refused_all_at_once() -> None:
     found = conflicts(
         heads=3,
         positions="learned",
+        rotary_base=500.0,
         rotary_fraction=0.5,
         rotary_scaling="linear",
         norm="none",
@@ -354,10 +361,11 @@ def test_combinations_that_make_no_sense_are_refused_all_at_once() -> None:
         bigram_buckets=7,
     )
     assert list(found) == [
-        "heads", "rotary_fraction", "rotary_scaling", "norm_position", "norm_gain",
+        "heads", "rotary_base", "rotary_fraction", "rotary_scaling", "norm_position", "norm_gain",
         "embedding_norm", "zero_init_head", "bigram_buckets",
     ]  # fmt: skip
-    assert "positions=learned" in found["rotary_fraction"]
+    for key in ("rotary_base", "rotary_fraction"):
+        assert "positions=learned; use positions=rotary" in found[key]
     assert "norm_gain=true" in found["norm_gain"]
     assert "tied_head=false" in found["zero_init_head"]
 

@@ -20,7 +20,8 @@ from hornbook.runs.assembly import find_store
 from hornbook.runs.resolution import resolve
 from hornbook.training import device_sweep, free_memory, power
 from hornbook.training.device_speed import saturating_batch, suggest_rate, time_of
-from hornbook.training.device_sweep import SAFE, Sweep, measure_devices
+from hornbook.training.device_sweep import Sweep, measure_devices
+from hornbook.training.free_memory import SAFE
 
 CPU = torch.device("cpu")
 
@@ -291,6 +292,18 @@ def test_what_a_container_has_left(
     assert free_memory.of_container(tmp_path) == expected
 
 
+def test_a_narrower_container_around_another_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = [tmp_path, tmp_path / "job"]
+    groups[1].mkdir()
+    for group, most in zip(groups, (900, 1000), strict=True):
+        (group / "memory.max").write_text(str(most))
+        (group / "memory.current").write_text("100")
+    monkeypatch.setattr(free_memory, "own_groups", lambda folder: groups)
+    assert free_memory.of_container(tmp_path) == 800
+
+
 def test_what_the_machine_has_left(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal:  2000 kB\nMemAvailable:  1500 kB\n")
@@ -310,5 +323,5 @@ def test_the_lesser_of_machine_and_container_is_free(
     monkeypatch.setattr(free_memory, "of_container", lambda folder: None)
     assert free_memory.free_memory(CPU) == 700
     monkeypatch.setattr(free_memory, "of_machine", lambda file: None)
-    monkeypatch.setattr(free_memory, "device_memory", lambda device: 900)
+    monkeypatch.setattr(free_memory, "memory_there", lambda device: 900)
     assert free_memory.free_memory(CPU) == 450

@@ -26,6 +26,7 @@ from hornbook.runs.assembly import find_store
 from hornbook.runs.checkpoints import Checkpoint, list_checkpoints, model_tensors
 from hornbook.training import record as record_module
 from hornbook.training.equipment import choose_equipment, make_step
+from hornbook.training.stops import stopped_not_finite
 from hornbook.training.watching import TIMED
 
 Train = Callable[..., hornbook.Run]
@@ -229,6 +230,7 @@ def test_what_is_not_finite_stops_before_the_step(
         train_fast(tmp_path / "run")
     message = str(caught.value)
     assert "learning_rate" in message
+    assert "a smaller training.gradient_clip (it was 1)" in message
     assert ("loss is nan" in message) if where == "loss" else ("gradient of " in message)
     newest = list_checkpoints(tmp_path / "run")[-1]
     newest.verify()
@@ -236,6 +238,12 @@ def test_what_is_not_finite_stops_before_the_step(
     assert f"--from {tmp_path / 'run'}@5" in message
     monkeypatch.setattr(Transformer, "hidden", original)
     assert hornbook.resume(tmp_path / "run").checkpoints()[-1].step == 12
+
+
+def test_a_clip_that_was_off_is_not_to_be_made_smaller(tmp_path: Path) -> None:
+    stop = stopped_not_finite(tmp_path, 5, "the loss is nan", rate=0.1, clip=0.0)
+    assert "training.gradient_clip=1.0 (it was off)" in str(stop)
+    assert "smaller training.gradient_clip" not in str(stop)
 
 
 def test_too_little_memory_says_what_would_fit(

@@ -52,7 +52,7 @@ class GPT2Form(Form):
 
     name = "gpt2"
     architecture = "GPT2LMHeadModel"
-    takes = SIZES | UNSEEN | {"rotary_base"}  # nothing is rotated
+    takes = SIZES | UNSEEN
     needs: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "positions": ("learned",),
         "norm": ("layernorm",),

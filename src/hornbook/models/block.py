@@ -14,14 +14,12 @@ import torch
 from torch import nn
 
 from hornbook.models.attention import Attend, Attention, causal_attention
-from hornbook.models.bfloat16.choice import loops_fit, loops_suit
 from hornbook.models.feedforward import FeedForward
 from hornbook.models.input_skip import InputSkip
 from hornbook.models.kv_cache import TokenCache
 from hornbook.models.latent_attention import LatentAttention
 from hornbook.models.norms import build_norm
 from hornbook.models.previous_token import TokenBefore, TokenShift
-from hornbook.models.products import short_on_cpu
 from hornbook.models.rotary import Rotation
 from hornbook.models.transformer_config import TransformerConfig
 
@@ -60,9 +58,6 @@ class Block(nn.Module):
         )
         self.feedforward_output_norm = norm(both)
         self.feedforward_sum_norm = norm(after)
-        self._plain_feedforward = (
-            before and c.norm == "layernorm" and c.feedforward == "gelu" and not c.bias
-        ) and not c.token_shift
 
     def forward(
         self,
@@ -96,35 +91,11 @@ class Block(nn.Module):
             y, rotation=rotation, attend=attend, cache=cache, layer=self.layer, values=values
         )
         x = _through(self.attention_sum_norm, x + _through(self.attention_output_norm, y))
-        if self._goes_by_loops(x):
-            return self._feedforward_by_loops(x)
         y = _through(self.feedforward_norm, x)
         if self.feedforward_shift is not None:
             y = self.feedforward_shift(y, before or TokenBefore(), 2 * self.layer + 2)
         y = self.feedforward(y)
         return _through(self.feedforward_sum_norm, x + _through(self.feedforward_output_norm, y))
-
-    def _goes_by_loops(self, x: torch.Tensor) -> bool:
-        """Whether norm, feed-forward and sum have loops of their own here; see ``bfloat16``."""
-        inner, norm = self.feedforward, self.feedforward_norm
-        return (
-            self._plain_feedforward
-            and short_on_cpu(x)
-            and loops_suit()
-            and isinstance(norm, nn.LayerNorm)
-            and norm.weight is not None
-            and inner.up.product is None
-            and not (self.training and inner.dropout.p)
-            and loops_fit(x, inner.up.weight, inner.down.weight)
-        )
-
-    def _feedforward_by_loops(self, x: torch.Tensor) -> torch.Tensor:
-        # Imported here because Numba takes a while, which only those who use it should wait.
-        from hornbook.models.bfloat16.feedforward import feed_forward_of
-
-        inner, norm = self.feedforward, self.feedforward_norm
-        assert isinstance(norm, nn.LayerNorm)
-        return feed_forward_of(x, norm.weight, norm.eps, inner.up.weight, inner.down.weight)
 
 
 def shift_places(layers: int) -> int:

@@ -82,7 +82,7 @@ class TransformerConfig(Settings):
     data.positions is line or random, which number tokens beyond it [positions]."""
 
     rotary_base: float = Field(default=10_000.0, gt=1)
-    """How slowly the slowest rotary pair turns; only read when positions is rotary."""
+    """How slowly the slowest rotary pair turns."""
 
     rotary_fraction: float = Field(default=0.0, ge=0, le=1)
     """The share of each head that is turned; the rest knows nothing of positions. 0 means all, and
@@ -441,7 +441,7 @@ class TransformerConfig(Settings):
             )
 
 
-_ROTARY_KEYS = ("rotary_fraction", "rotary_scaling", "rotary_scaling_factor")
+_ROTARY_KEYS = ("rotary_base", "rotary_fraction", "rotary_scaling", "rotary_scaling_factor")
 _LLAMA3_KEYS = ("rotary_trained_length", "rotary_low_frequency", "rotary_high_frequency")
 
 

@@ -13,8 +13,9 @@ shown: ``tracking``, ``tensorboard_tracker``, ``wandb_tracker``. Several process
 together: ``ranks``, ``meeting``, ``following``, ``spread``, ``sharing``. Found out beforehand:
 ``preflight`` (all of it), ``preflight_quick`` (what every training looks at), and what they ask in
 ``preflight_data``, ``preflight_sight``, ``preflight_loss``, ``preflight_steps`` and
-``preflight_machine``. Measured for ``hornbook bench``: ``step_speed``, ``device_sweep`` with
-``device_speed`` (what its numbers say), ``free_memory`` and ``power``; both take ``fresh_steps``.
+``preflight_machine``; what cannot fit: ``expected_memory``, ``memory_there`` and ``free_memory``.
+Measured for ``hornbook bench``: ``step_speed``, ``device_sweep`` with ``device_speed`` (what its
+numbers say) and ``power``; both take ``fresh_steps``.
 """
 
 from hornbook.training.devices import choose_device

@@ -42,7 +42,7 @@ from hornbook.training.device_speed import (
 )
 from hornbook.training.devices import choose_device
 from hornbook.training.equipment import Equipment, choose_equipment
-from hornbook.training.free_memory import free_memory
+from hornbook.training.free_memory import SAFE, free_memory
 from hornbook.training.fresh_steps import fresh_steps
 from hornbook.training.power import PowerReading, watched_power
 from hornbook.training.preflight_machine import (
@@ -63,8 +63,6 @@ FEWEST = 2
 LEAST_SECONDS = 1.0
 """Each batch size is measured for so long, or power could not be read, and a pause of the system
 would count for too much [seconds]."""
-SAFE = 0.8
-"""The share of free memory that may be taken."""
 UNKNOWN_MEMORY = 2 * 10**9
 """What counts as free where the system says nothing [bytes]."""
 FOR_THREADS = 0.3

@@ -18,7 +18,6 @@ import torch
 from hornbook.compiled_call import CompiledCall, compiler_in_use
 from hornbook.listener import SILENT, Listener
 from hornbook.models import LanguageModel, Transformer
-from hornbook.models.bfloat16.choice import loops_can_be_made
 from hornbook.runs.config import RunConfig
 from hornbook.training.allocation import memory_kept
 from hornbook.training.batch_loss import BatchLoss
@@ -146,11 +145,6 @@ def make_step(
         assert isinstance(model, Transformer), "other models are refused with the settings"
         recompute_blocks(model)
     compiled = equipment.compiling.compiled
-    if not compiled and _by_loops(equipment, model):
-        # Imported here because Numba takes a while, which only those who use it should wait.
-        from hornbook.models.bfloat16.preparation import prepare_loops
-
-        prepare_loops(listener)
     return TrainingStep(
         model,
         optimizer,
@@ -158,15 +152,4 @@ def make_step(
         spread=spread,
         precision=equipment.precision,
         gradient_clip=plan.gradient_clip,
-    )
-
-
-def _by_loops(equipment: Equipment, model: LanguageModel) -> bool:
-    """Whether parts of the model have loops of their own; see ``models.bfloat16``."""
-    return (
-        isinstance(model, Transformer)
-        and equipment.device.type == "cpu"
-        and equipment.precision.name == "bfloat16"
-        and equipment.threads == 1
-        and loops_can_be_made()
     )

@@ -6,6 +6,7 @@ to that step. Its manifest names the parent and lists every setting that changed
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,7 +132,13 @@ def forked(
         write_settings(begun, config, manifest.model_copy(update=inherited))
     ranks.remember(folder.path)
     with run_lock(folder.path):
-        yield Prepared(make_loop(folder, config, store, equipment, listener), place, changed)
+        rehearsed = rehearsal is not None
+        try:
+            loop = make_loop(folder, config, store, equipment, listener, rehearsed=rehearsed)
+        except Exception:
+            shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
+            raise
+        yield Prepared(loop, place, changed)
 
 
 def _loaded(

@@ -13,10 +13,18 @@ from pathlib import Path
 
 import torch
 
-from hornbook.training.preflight_machine import device_memory
+from hornbook.training.memory_there import (
+    CGROUPS,
+    MEMINFO,
+    meminfo_line,
+    memory_there,
+    number_in,
+    own_groups,
+)
 
-_MEMINFO = Path("/proc/meminfo")
-_CGROUPS = Path("/sys/fs/cgroup")
+SAFE = 0.8
+"""So much of what is free may be counted on: nothing else may take it for a while, and no account
+is exact."""
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -32,22 +40,17 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     if sys.platform == "linux":
-        said = [of_machine(_MEMINFO), of_container(_CGROUPS)]
+        said = [of_machine(MEMINFO), of_container(CGROUPS)]
         known = [size for size in said if size is not None]
         if known:
             return max(0, min(known))
-    total = device_memory(device)
+    total = memory_there(device)
     return None if total is None else total // 2
 
 
 def of_machine(meminfo: Path) -> int | None:
     """``MemAvailable`` of Linux [bytes]; ``None`` where it is not told."""
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) << 10 if found else None
+    return meminfo_line(meminfo, "MemAvailable")
 
 
 def of_container(folder: Path) -> int | None:
@@ -56,19 +59,22 @@ def of_container(folder: Path) -> int | None:
     Args:
         folder: where control groups are mounted, of version 2 or 1.
     """
-    for limit, used, account, cached in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
-    ):
-        try:
-            most, now = (int((folder / name).read_text()) for name in (limit, used))
-            pairs = dict(line.split() for line in (folder / account).read_text().splitlines())
-            return most - now + int(pairs.get(cached, 0))
-        except (OSError, ValueError):  # "max", or another version
-            continue
-    return None
+    left = []
+    for group in own_groups(folder):
+        for limit, used, cached in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            most, now = number_in(group / limit), number_in(group / used)
+            if most is not None and now is not None:
+                left.append(most - now + _counted(group / "memory.stat", cached))
+    return min(left, default=None)
+
+
+def _counted(account: Path, name: str) -> int:
+    """A line of a control group's account; 0 where it is not told."""
+    try:
+        pairs = dict(line.split() for line in account.read_text(encoding="ascii").splitlines())
+        return int(pairs.get(name, 0))
+    except (OSError, ValueError):
+        return 0

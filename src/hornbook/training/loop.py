@@ -38,7 +38,6 @@ from hornbook.training import stops
 from hornbook.training.carrying import CarriedRows
 from hornbook.training.closed_form import fit_bigram_counts
 from hornbook.training.equipment import Equipment, make_step, spread_out
-from hornbook.training.expected_memory import expect_memory
 from hornbook.training.fitting import Fitting, find_fitting, first_rows
 from hornbook.training.interruption import Interruption
 from hornbook.training.jump_notes import note_of_jump
@@ -112,7 +111,6 @@ class TrainingLoop:
         self.folder, self.config, self.tokenizer = folder, config, tokenizer
         self.batches, self.equipment, self.listener = batches, equipment, listener
         self.device, self.ranks, self.plan = equipment.device, equipment.ranks, config.training
-        expect_memory(config, equipment, tokenizer.vocab_size, listener)
         self.model: LanguageModel = make_trainable(config, tokenizer, listener=listener)
         self.last_step = 1 if self.model.closed_form else self.plan.steps
         if from_step is None:
@@ -310,7 +308,11 @@ class TrainingLoop:
                     self._save(step, prune=False)
                 error = not_finite(issued.result, reading)
                 raise stops.stopped_not_finite(
-                    self.folder.path, self.state.step, error.what, rate=issued.rate
+                    self.folder.path,
+                    self.state.step,
+                    error.what,
+                    rate=issued.rate,
+                    clip=self.plan.gradient_clip,
                 ) from error
             expected = jump(reading.loss, self.state.recent_losses)
             self.state = with_step(self.state, issued, reading)

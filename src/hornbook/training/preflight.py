@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from hornbook.runs.assembly import read_corpus
 from hornbook.runs.checkpoints import model_tensors
 from hornbook.runs.config import TrainingConfig
 from hornbook.runs.resolution import Overrides, resolve
-from hornbook.training.expected_memory import expected_plan
+from hornbook.training.expected_memory import expected_plan, lacking_memory
 from hornbook.training.fork import forked
 from hornbook.training.loop import TrainingLoop
 from hornbook.training.preflight_check import Check, PreflightReport
@@ -44,12 +44,14 @@ from hornbook.training.preflight_loss import (
     one_batch_is_learned,
 )
 from hornbook.training.preflight_machine import (
+    MeasuredSteps,
     device_computes,
     finite_steps,
     memory_needed,
     place_is_ready,
     time_needed,
 )
+from hornbook.training.preflight_quick import ROWS, quick_part
 from hornbook.training.preflight_sight import PROBES, future_is_hidden
 from hornbook.training.preflight_steps import evaluation_seconds, trial_steps
 from hornbook.training.session import Prepared
@@ -123,11 +125,14 @@ def preflight(ready: Prepared, listener: Listener = SILENT) -> PreflightReport:
     loop = ready.loop
     accelerators = [loop.device] if loop.device.type == "cuda" else []
     split = ready.split or _text_again(loop, listener)
+    lacking = ""
+    if not loop.model.closed_form:
+        lacking = lacking_memory(loop.config, loop.equipment, loop.tokenizer.vocab_size)
     with torch.random.fork_rng(accelerators), loop.equipment.in_use():
         checks = (
             *_data_checks(loop, split),
-            *_model_checks(loop),
-            *_machine_checks(loop, ready.place),
+            *_model_checks(loop, corner=bool(lacking)),
+            *_machine_checks(loop, ready.place, lacking),
         )
     store = loop.batches.store.folder
     cached = store.absolute().is_relative_to(cache_folder())
@@ -187,19 +192,28 @@ def _data_checks(loop: TrainingLoop, split: CorpusSplit | None) -> Iterator[Chec
         yield round_trip(split, batches.store, tokenizer)
 
 
-def _model_checks(loop: TrainingLoop) -> Iterator[Check]:
-    """Checks of the built model with its first weights, on its device."""
+def _model_checks(loop: TrainingLoop, *, corner: bool) -> Iterator[Check]:
+    """Checks of the built model with its first weights, on its device.
+
+    Args:
+        loop: with the model.
+        corner: whether only a part of the first batch has room.
+    """
     if loop.newest is not None:
         loop.newest.load_model(loop.model)
     model, plan = loop.model, loop.plan
     model.to(loop.device).train()
+    beginning = beginning_of(loop.folder.read_manifest(), loop.state)
     size = plan.micro_batch_size or plan.batch_size_at(loop.state.step)
+    size = min(size, ROWS) if corner else size
     batch = loop.batches.training.batch(loop.state.examples_seen, size).to(loop.device)
-    time_, parameters = batch.tokens.shape[1], model.parameter_count()
+    parameters = model.parameter_count()
+    if corner:
+        batch, beginning = quick_part(batch, parameters), beginning.of_corner
+    time_ = batch.tokens.shape[1]
     affordable = int(AFFORDABLE / (6 * max(parameters, 1) * time_))
     probes = min(PROBES, max(affordable, FEWEST_PROBES))
     yield future_is_hidden(model, batch, probes=probes, precision=loop.equipment.precision)
-    beginning = beginning_of(loop.folder.read_manifest(), loop.state)
     if model.closed_form:
         yield Check("first loss", "skip", "it counts before it is measured")
     else:
@@ -208,33 +222,57 @@ def _model_checks(loop: TrainingLoop) -> Iterator[Check]:
     yield one_batch_is_learned(model, few)
 
 
-def _machine_checks(loop: TrainingLoop, place: Path) -> Iterator[Check]:
-    """Checks that take real steps; they change the model."""
+def _machine_checks(loop: TrainingLoop, place: Path, lacking: str) -> Iterator[Check]:
+    """Checks that take real steps; they change the model.
+
+    Args:
+        loop: with the model.
+        place: where the run lies or will lie.
+        lacking: why no step may be tried; nothing where one may.
+    """
     yield device_computes(loop.equipment)
-    plan, step = loop.plan, None
+    checkpoint, estimated = _size(model_tensors(loop.model).values()), False
     if not loop.model.closed_form:
-        windows = loop.batches.evaluation
-        evaluation = 0.0 if windows is None else evaluation_seconds(loop, windows)
-        step, measured = trial_steps(loop)
+        plan = expected_plan(loop.config, loop.equipment, loop.tokenizer.vocab_size)
+        expected = training_memory(plan)
+        if lacking:
+            step, evaluation, measured = None, 0.0, MeasuredSteps(refused=lacking)
+        else:
+            windows = loop.batches.evaluation
+            evaluation = 0.0 if windows is None else evaluation_seconds(loop, windows)
+            step, measured = trial_steps(loop)
         yield finite_steps(measured)
-        expected = expected_plan(loop.config, loop.equipment, loop.tokenizer.vocab_size)
-        yield memory_needed(measured, loop.device, training_memory(expected).peak)
-        left, every = max(plan.steps - loop.state.step, 0), plan.evaluate_every
-        yield time_needed(
-            measured,
-            steps=_whole_steps_left(plan, loop.state.examples_seen),
-            evaluations=0 if windows is None or not left else max(left // (every or left), 1),
-            evaluation_seconds=evaluation,
-        )
-    tensors = list(model_tensors(loop.model).values())
-    if step is not None:
-        tensors += optimizer_tensors(step.optimizer, loop.model).values()
+        yield memory_needed(measured, loop.device, expected.peak)
+        yield _time_left(loop, measured, evaluation)
+        if step is None:
+            checkpoint, estimated = checkpoint + expected.optimizer, True
+        else:
+            checkpoint += _size(optimizer_tensors(step.optimizer, loop.model).values())
     yield place_is_ready(
         place,
         exists=place.is_dir(),
-        checkpoint_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        checkpoints=_checkpoints_at_once(plan, loop),
+        checkpoint_bytes=checkpoint,
+        checkpoints=_checkpoints_at_once(loop.plan, loop),
+        estimated=estimated,
     )
+
+
+def _time_left(loop: TrainingLoop, measured: MeasuredSteps, evaluation_seconds: float) -> Check:
+    """How long the steps and measurements that are left will take."""
+    plan = loop.plan
+    left, every = max(plan.steps - loop.state.step, 0), plan.evaluate_every
+    evaluates = left and loop.batches.evaluation is not None
+    return time_needed(
+        measured,
+        steps=_whole_steps_left(plan, loop.state.examples_seen),
+        evaluations=max(left // (every or left), 1) if evaluates else 0,
+        evaluation_seconds=evaluation_seconds,
+    )
+
+
+def _size(tensors: Iterable[torch.Tensor]) -> int:
+    """All that tensors hold [bytes]."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _whole_steps_left(plan: TrainingConfig, examples_seen: int) -> int:

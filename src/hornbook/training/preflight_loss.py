@@ -61,6 +61,17 @@ class Beginning:
     step: int = 0
     recent: Sequence[float] = ()
 
+    @property
+    def of_corner(self) -> Beginning:
+        """The same for a corner of a batch, whose losses nothing can be compared with.
+
+        It has less context than a resumed run's losses had.
+
+        >>> Beginning("resumed", 40, (2.0, 1.9)).of_corner
+        Beginning(weights='borrowed', step=40, recent=())
+        """
+        return Beginning("borrowed" if self.weights == "resumed" else self.weights, self.step)
+
 
 def beginning_of(manifest: Manifest, state: TrainingState) -> Beginning:
     """Where a run's weights come from, before it goes on.

@@ -20,6 +20,7 @@ import torch
 
 from hornbook.durable import ASIDE
 from hornbook.training.equipment import Equipment
+from hornbook.training.memory_there import memory_there
 from hornbook.training.peak_memory import peak_memory
 from hornbook.training.preflight_check import Check
 
@@ -87,18 +88,15 @@ def finite_steps(measured: MeasuredSteps) -> Check:
 
 def memory_needed(measured: MeasuredSteps, device: torch.device, expected: int) -> Check:
     """How much memory a step takes, as measured, beside what it was expected to."""
+    there = memory_there(device)
+    numbers = {"available_bytes": there, "expected_bytes": expected}
     if measured.refused:
-        return Check("memory", "fail", measured.refused)
+        return Check("memory", "fail", measured.refused, numbers)
     peak, before = measured.memory_peak, measured.memory_before
     if peak is None or before is None:
         return Check("memory", "skip", "the system does not say; the steps fitted")
-    there, peak = device_memory(device), max(peak, before)
-    numbers = {
-        "peak_bytes": peak,
-        "before_bytes": before,
-        "available_bytes": there,
-        "expected_bytes": expected,
-    }
+    peak = max(peak, before)
+    numbers = {"peak_bytes": peak, "before_bytes": before, **numbers}
     whose = str(device) if device.type != "cpu" else "this process"
     of = f" of {in_bytes(there)}" if there else ""
     reason = (
@@ -244,15 +242,6 @@ def _of_process(name: str) -> int | None:
     for line in account.splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) << 10
-    return None
-
-
-def device_memory(device: torch.device) -> int | None:
-    """How much memory there is for a step, as far as the system says [bytes]."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    if hasattr(os, "sysconf") and {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(os.sysconf_names):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return None
 
 

@@ -59,10 +59,8 @@ def quick_checks(
 
 def _model_checks(model: LanguageModel, batch: Batch, beginning: Beginning) -> Iterator[Check]:
     yield future_is_hidden(model, batch, probes=ROWS, training=False)
-    # A corner has less context than the losses that a resumed run would be compared with.
-    weights = "borrowed" if beginning.weights == "resumed" else beginning.weights
     if batch.real_targets:
-        yield first_loss(model, batch, Beginning(weights, beginning.step))
+        yield first_loss(model, batch, beginning.of_corner)
 
 
 def quick_part(batch: Batch, parameters: int) -> Batch:

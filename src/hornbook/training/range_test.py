@@ -23,6 +23,7 @@ from hornbook.runs.config import RunConfig
 from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer
 from hornbook.training.equipment import Equipment, choose_equipment, make_step
+from hornbook.training.expected_memory import expect_memory
 from hornbook.training.step import NotFinite, micro_batches, not_finite, read
 
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -59,6 +60,7 @@ def range_test(
     """
     _refuse_impossible(config, lowest, highest, steps)
     equipment = choose_equipment(config)
+    expect_memory(config, equipment, tokenizer.vocab_size, listener)
     model = make_trainable(config, tokenizer)
     rates, losses, broke_off = [], [], ""
     accelerators = [equipment.device] if equipment.device.type == "cuda" else []

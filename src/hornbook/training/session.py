@@ -30,6 +30,7 @@ from hornbook.runs.manifest import Manifest, Session, hardware, now, software
 from hornbook.runs.run import Run
 from hornbook.tokenizers import Tokenizer
 from hornbook.training.equipment import Equipment
+from hornbook.training.expected_memory import expect_memory
 from hornbook.training.loop import Outcome, TrainingLoop
 
 Changes = Mapping[str, tuple[Any, Any]]
@@ -121,6 +122,8 @@ def make_loop(
     equipment: Equipment,
     listener: Listener,
     from_step: int | None = None,
+    *,
+    rehearsed: bool = False,
 ) -> TrainingLoop:
     """The loop over a run that has its tokenizer, ready at its newest whole checkpoint.
 
@@ -131,11 +134,12 @@ def make_loop(
         equipment: what to train with.
         listener: who watches.
         from_step: the checkpoint to begin from, 0 for none, where that is not to be looked for.
+        rehearsed: whether it is only looked at; then a step may be too large for the memory.
 
     Raises:
         ConfigError: when a setting does not fit the vocabulary.
         DataError: when a side is too short for a single window.
-        RunError: when the model does not fit into memory, or no checkpoint is whole.
+        RunError: when model or step do not fit into memory, or no checkpoint is whole.
     """
     batches = make_batches(config, store)
     _tell_of_leak(batches, listener)
@@ -146,6 +150,7 @@ def make_loop(
     if config.sampling.top_k > tokenizer.vocab_size:
         problem = f"is larger than the vocabulary; use 0 to {tokenizer.vocab_size}"
         raise ConfigError([Problem("sampling.top_k", problem, str(config.sampling.top_k))])
+    expect_memory(config, equipment, tokenizer.vocab_size, listener, rehearsed=rehearsed)
     return TrainingLoop(folder, config, tokenizer, batches, equipment, listener, from_step)
 
 

@@ -162,7 +162,8 @@ def begun(
     with run_lock(folder.path):
         try:
             store = _tokenized(folder, wanted, split, listener)
-            loop = make_loop(folder, wanted, store, equipment, listener)
+            rehearsed = rehearsal is not None
+            loop = make_loop(folder, wanted, store, equipment, listener, rehearsed=rehearsed)
         except Exception:
             shutil.rmtree(folder.path, ignore_errors=True)  # nothing was trained yet
             raise
@@ -252,7 +253,9 @@ def gone_on(
         else:
             config, store = find_store(folder, config, manifest, listener=listener)
             begin_from_origin(folder, config, folder.read_tokenizer(), listener)
-        yield Prepared(make_loop(folder, config, store, equipment, listener), place, changed)
+        rehearsed = rehearsal is not None
+        loop = make_loop(folder, config, store, equipment, listener, rehearsed=rehearsed)
+        yield Prepared(loop, place, changed)
 
 
 def _rehearsed(folder: RunFolder, rehearsal: Path) -> RunFolder:

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from hornbook.data.token_store import TokenStore
 from hornbook.errors import ConfigError, Problem
 from hornbook.listener import SILENT, Listener
-from hornbook.models.bfloat16.choice import loops_can_be_made
 from hornbook.processor import bfloat16_unit
 from hornbook.runs.config import RunConfig
 from hornbook.runs.memory import explained_memory
 from hornbook.tokenizers import Tokenizer
 from hornbook.training.allocation import can_keep_memory
 from hornbook.training.equipment import Equipment, choose_equipment
+from hornbook.training.expected_memory import expect_memory
 from hornbook.training.fresh_steps import fresh_steps
 from hornbook.training.step_time import Part
 
@@ -133,11 +133,6 @@ def fast_paths(equipment: Equipment) -> list[str]:
                 "attention of short rows as products; norms, shifts and relu2 with gradients "
                 "written out",
             ]
-            if equipment.threads == 1 and loops_can_be_made() and not equipment.compiling.compiled:
-                paths.append(
-                    "attention head by head, and norm, GELU feed-forward and sum as one, in loops "
-                    "of our own (one thread)"
-                )
         if can_keep_memory():
             paths.append("memory that a step frees is kept for the next one")
     if equipment.compiling.compiled:
@@ -177,6 +172,7 @@ def _measured(
     listener: Listener,
 ) -> StepSpeed:
     equipment = choose_equipment(config)
+    expect_memory(config, equipment, tokenizer.vocab_size, listener)
     remedy = "Set training.micro_batch_size to less."
     with (
         explained_memory(f"A step in {way}", remedy),

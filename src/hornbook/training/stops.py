@@ -19,7 +19,9 @@ def stopped_before_start(folder: Path, step: int, check: Check) -> TrainingStopp
     )
 
 
-def stopped_not_finite(folder: Path, step: int, what: str, *, rate: float) -> TrainingStopped:
+def stopped_not_finite(
+    folder: Path, step: int, what: str, *, rate: float, clip: float
+) -> TrainingStopped:
     """A loss or gradient was not finite.
 
     Args:
@@ -27,7 +29,11 @@ def stopped_not_finite(folder: Path, step: int, what: str, *, rate: float) -> Tr
         step: the last step whose weights are good.
         what: which number it was.
         rate: the learning rate that would have been used.
+        clip: ``training.gradient_clip``, 0 if it was off.
     """
+    shorter = f"a smaller training.gradient_clip (it was {clip:g})"
+    if not clip:
+        shorter = "training.gradient_clip=1.0 (it was off)"
     where = ", in a new run."
     if step:
         where = (
@@ -37,8 +43,8 @@ def stopped_not_finite(folder: Path, step: int, what: str, *, rate: float) -> Tr
         )
     return TrainingStopped(
         f"Step {step + 1}: {what}. The step was not applied. Try a smaller "
-        f"training.learning_rate (it was {rate:.2g}), a longer training.schedule.warmup_steps or a "
-        f"smaller training.gradient_clip{where}"
+        f"training.learning_rate (it was {rate:.2g}), a longer training.schedule.warmup_steps or "
+        f"{shorter}{where}"
     )
 
 

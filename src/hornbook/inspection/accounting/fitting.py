@@ -24,6 +24,11 @@ def may_not_fit(plan: Plan, memory: int) -> bool:
     return training_memory(plan).peak * (1 + TOLERANCE) > memory
 
 
+def step_cannot_fit(plan: Plan, memory: int) -> bool:
+    """Whether a step of ``plan`` needs more than ``memory`` [bytes], whatever the tolerance."""
+    return training_memory(plan).peak * (1 - TOLERANCE) > memory
+
+
 def cannot_fit(plan: Plan, memory: int) -> bool:
     """Whether not even weights, gradients and the optimizer's state have room: that is certain."""
     found = training_memory(plan)
