@@ -152,7 +152,7 @@ def test_batches_are_the_same_before_and_after_kernels_come(
 def test_a_small_run_never_waits_for_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "kept", lambda: False)
     small = Gathering()
-    assert small.by(600 * 24 * 128) is numpy_gathering  # the preset of the demo, from end to end
+    assert small.by(500 * 16 * 128) is numpy_gathering  # the preset of the demo, from end to end
     assert small.by(gathering.WORTH_COMPILING) is kernel_gathering
     asked = Gathering()
     asked.prepare()
