@@ -202,7 +202,8 @@ def test_what_certainly_does_not_fit_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("memory", [60 * MB, 100 * MB, 400 * MB])
+# Twelve layers with Muon need 66 MB for its update alone.
+@pytest.mark.parametrize("memory", [80 * MB, 100 * MB, 400 * MB])
 @pytest.mark.parametrize("changes", [[], ["model.kind=gru"], ["model.layers=12"]])
 def test_every_remedy_makes_the_step_fit(memory: int, changes: list[str]) -> None:
     words: list[Any] = ["training.batch_size=128", *changes]
