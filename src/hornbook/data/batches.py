@@ -78,7 +78,17 @@ class TrainingBatches:
     def stream_starts(
         self, windows: StreamWindows, indices: NDArray[np.int64], places: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Where the windows with these numbers stand in the stream, at these places of the run."""
+        """Where windows stand in the stream.
+
+        Args:
+            windows: the way of cutting.
+            indices: [batch] ``int64``, the numbers of the windows.
+            places: [batch] ``int64``, the places in the run's order at which they are read; with
+                ``recut`` the epoch of each decides where it was cut.
+
+        Returns:
+            [batch] ``int64``, the first token of each.
+        """
         if not self.recut:
             return windows.starts(indices)
         return windows.moved_starts(indices, places // self.order.count)

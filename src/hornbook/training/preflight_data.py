@@ -237,13 +237,13 @@ def _lost(document: Document, place: int) -> Check:
 
 def unknown_tokens(store: TokenStore, tokenizer: Tokenizer) -> Check | None:
     """No verdict where text became ``<?>``, as was asked for; ``None`` if none did."""
-    if tokenizer.unknown_id is None or getattr(tokenizer, "unknown", "") != "token":
+    if tokenizer.unknown_id is None:
         return None
     tokens = unknowns = 0
     for side in SIDES:
         for part in _pieces(store.side(side), len(store.side(side))):
             tokens += len(part)
-            unknowns += int((part == tokenizer.unknown_id).sum())
+            unknowns += tokenizer.unknown_among(part)
     if not unknowns:
         return None
     reason = (

@@ -186,7 +186,7 @@ def _tell_of_leak(batches: Batches, listener: Listener) -> None:
 
 def _tell_of_unknown(store: TokenStore, tokenizer: Tokenizer, listener: Listener) -> None:
     """Warn where part of the text that is measured on is outside the vocabulary: say how much."""
-    if getattr(tokenizer, "unknown", "") != "token":
+    if tokenizer.unknown_id is None:
         return
     # Where windows are dealt to both sides, the training side holds the text of both.
     side: Side = "validation" if len(store.validation) else "training"
