@@ -60,6 +60,8 @@ def python(code: str, cache: Path, *path: Path) -> list[str]:
     """What a new process writes, line by line."""
     environment = {**os.environ, "HORNBOOK_CACHE": str(cache)}
     environment["PYTHONPATH"] = os.pathsep.join([*map(str, path), os.environ.get("PYTHONPATH", "")])
+    # Python takes a module's bytecode for that of a file written in the same second, as toys are.
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
