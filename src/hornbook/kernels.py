@@ -50,10 +50,14 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 def summing_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A kernel that may add floats in another order than is written, many of them at once.
 
-    The order is the same each time on one kind of processor.
+    The order is the same each time on one kind of processor. Division by zero is no error, as it is
+    none for tensors.
     """
     allowed = {"reassoc", "contract", "nsz"}  # not that infinities and NaN were left out
-    return _kept(function, numba.njit(nogil=True, boundscheck=False, fastmath=allowed)(function))
+    return _kept(
+        function,
+        numba.njit(nogil=True, boundscheck=False, fastmath=allowed, error_model="numpy")(function),
+    )
 
 
 def _kept(function: Callable[P, R], dispatcher: Any) -> Callable[P, R]:
@@ -65,6 +69,16 @@ def _kept(function: Callable[P, R], dispatcher: Any) -> Callable[P, R]:
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function a part of kernels: compiled with each of them, never called from Python."""
     return cast(Callable[P, R], numba.njit(nogil=True, boundscheck=False)(function))
+
+
+def inlined_arithmetic(function: Callable[P, R]) -> Callable[P, R]:
+    """A part of kernels that computes with floats in the order that is written, whoever calls it.
+
+    A product and a sum may be rounded once, together. Division by zero is no error: to look for it
+    would keep a loop from being done many numbers at once.
+    """
+    options: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
+    return cast(Callable[P, R], numba.njit(nogil=True, boundscheck=False, **options)(function))
 
 
 @contextmanager

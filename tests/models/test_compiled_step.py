@@ -58,7 +58,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         return graph.forward
 
     monkeypatch.setattr(compiled_call, "BACKEND", take)
-    monkeypatch.setattr("hornbook.models.compiled_step.is_worth_it", lambda model: False)
+    monkeypatch.setattr("hornbook.models.compiled_step.kernels_are_quicker", lambda model: False)
     monkeypatch.setattr("hornbook.models.fixed_step.FEWEST_SEEN", 16)
     torch._dynamo.reset()  # pyright: ignore[reportPrivateImportUsage]
     yield found

@@ -10,7 +10,8 @@ import torch
 from hornbook.models import Transformer, TransformerConfig, build_model, quantise
 from hornbook.models.decode_parts import is_plain
 from hornbook.models.decode_step import any_step, next_step, plain_step
-from hornbook.models.one_row_step import is_worth_it, one_row_step
+from hornbook.models.few_rows_step import MOST_ROWS
+from hornbook.models.kernel_parts import kernel_parts, kernels_are_quicker
 
 SMALL: dict[str, Any] = {"layers": 3, "heads": 4, "d_model": 32}
 LEAN: list[dict[str, Any]] = [
@@ -70,6 +71,22 @@ def test_the_quick_step_is_the_models_own(form: dict[str, Any], even: bool) -> N
             torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("form", [LEAN[1], LEAN[4], LEAN[6]], ids=str)
+@pytest.mark.parametrize("rows", [18, 25, MOST_ROWS, MOST_ROWS + 1])
+def test_many_rows_of_many_lengths_are_the_models_own(form: dict[str, Any], rows: int) -> None:
+    model = build(form)
+    quick, own = plain_step(model), any_step(model)
+    with torch.inference_mode():
+        state = uneven(model)
+        order = torch.arange(rows) % 3
+        states = [model.select_state(state, order) for _ in range(2)]
+        for place in range(6):
+            tokens = (torch.arange(rows)[:, None] + place) % 23
+            found, states[0] = quick(tokens, states[0])
+            expected, states[1] = own(tokens, states[1])
+            torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("form", LEAN, ids=str)
 def test_a_single_row_by_kernels_is_the_models_own(form: dict[str, Any]) -> None:
     model = build(form)
@@ -93,8 +110,8 @@ def test_a_single_row_by_kernels_is_the_models_own(form: dict[str, Any]) -> None
 def test_a_row_is_alone_has_company_and_is_alone_again(form: dict[str, Any]) -> None:
     model = build(form)
     quick, own = plain_step(model), any_step(model)
-    assert one_row_step(model) is not None
-    assert is_worth_it(model)
+    assert kernel_parts(model) is not None
+    assert kernels_are_quicker(model)
     with torch.inference_mode():
         states = [model.init_state(1) for _ in range(2)]
 

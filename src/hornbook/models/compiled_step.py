@@ -32,10 +32,11 @@ from hornbook.listener import SILENT, Listener
 from hornbook.models.base import LanguageModel, State
 from hornbook.models.decode_parts import is_plain
 from hornbook.models.decode_step import plain_step
+from hornbook.models.few_rows_step import MOST_ROWS
 from hornbook.models.fixed_step import fixed_step, power_of_two, read_length
+from hornbook.models.kernel_parts import kernel_parts, kernels_are_quicker
 from hornbook.models.kv_cache import KVCache
 from hornbook.models.linear import Linear
-from hornbook.models.one_row_step import is_worth_it, one_row_step
 from hornbook.models.transformer import Transformer
 from hornbook.models.transformer_state import TransformerState
 
@@ -62,6 +63,11 @@ def with_compiled_step(
         listener.notice(f"steps are not compiled: {obstacle}")
     elif isinstance(model, Transformer):
         step = model.own_step = CompiledStep(model, listener)
+        if step.by_kernels and max(rows, default=1) <= step.by_kernels:
+            listener.notice(
+                f"steps of up to {step.by_kernels} texts are left to this model's kernels, which "
+                "are quicker than compiled ones here"
+            )
         # One row and several are all the difference; a thousand would ask for memory.
         for count in sorted({min(count, 2) for count in rows}):
             step.warm_up(model, count)
@@ -112,14 +118,18 @@ class CompiledStep:
     Args:
         model: the model; its weights must not move afterwards.
         listener: told why compiling or recording failed.
+
+    Attributes:
+        by_kernels: up to how many rows are not compiled, since kernels for them are quicker.
     """
 
     def __init__(self, model: Transformer, listener: Listener = SILENT) -> None:
         self._device, self._listener = model.device, listener
         self._windowed = [window > 0 for window in model.config.windows]
         self._eager = plain_step(model)
-        # On a CPU a single row has kernels that are quicker than what a compiler makes.
-        self._has_kernels = is_worth_it(model) and one_row_step(model) is not None
+        # On a CPU a few rows have kernels that are quicker than what a compiler makes.
+        has_kernels = kernels_are_quicker(model) and kernel_parts(model) is not None
+        self.by_kernels = MOST_ROWS if has_kernels else 0
         self._met: set[bool] = set()
         on_cuda = self._device.type == "cuda"
         compiled = not on_cuda or find_spec("triton") is not None
@@ -142,7 +152,7 @@ class CompiledStep:
     def __call__(self, tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """The newest tokens [rows, 1] and the state before them, to logits and the state after."""
         rows = len(tokens)
-        if (rows == 1 and self._has_kernels) or not (self._call.compiled or self._records):
+        if rows <= self.by_kernels or not (self._call.compiled or self._records):
             return self._eager(tokens, state)
         memory: TransformerState = state
         cache = memory.cache

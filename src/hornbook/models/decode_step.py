@@ -20,8 +20,10 @@ import torch.nn.functional as F
 from hornbook.models.base import LanguageModel, State
 from hornbook.models.decode_parts import is_plain, step_parts
 from hornbook.models.dot_product import dot_product_attention
+from hornbook.models.few_rows_step import MOST_ROWS, few_rows_step
+from hornbook.models.kernel_parts import kernel_parts, kernels_are_quicker
 from hornbook.models.kv_cache import KVCache
-from hornbook.models.one_row_step import is_worth_it, one_row_step
+from hornbook.models.one_row_step import one_row_step
 from hornbook.models.transformer import Transformer
 from hornbook.models.transformer_state import TransformerState
 
@@ -56,14 +58,19 @@ def any_step(model: LanguageModel) -> NextStep:
 def plain_step(model: Transformer) -> NextStep:
     """The step of a transformer that ``is_plain``."""
     parts, grouped = step_parts(model), model.config.kv_head_count != model.config.heads
-    by_kernels = one_row_step(model) if is_worth_it(model) else None
+    in_kernels = kernel_parts(model) if kernels_are_quicker(model) else None
+    one = several = None
+    if in_kernels is not None:
+        one, several = one_row_step(in_kernels), few_rows_step(in_kernels)
 
     def step(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         memory: TransformerState = state
         cache = memory.cache
         assert isinstance(cache, KVCache)
-        if by_kernels is not None and len(tokens) == 1:
-            return by_kernels(int(tokens), cache), memory
+        if one is not None and len(tokens) == 1:
+            return one(int(tokens), cache), memory
+        if several is not None and len(tokens) <= MOST_ROWS:
+            return several(tokens.flatten(), cache), memory
         place, mask = cache.length, None
         if not cache.even:
             missing = cache.missing()

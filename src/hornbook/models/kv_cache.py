@@ -123,9 +123,9 @@ class Shelf:
 
     @property
     def array(self) -> Any:
-        """[heads, room, width]: the memory of the first row, on a CPU, for kernels."""
+        """[reserved rows, heads, room, width]: the same as an array, on a CPU, for kernels."""
         if self._array is None:
-            self._array = self._vectors.numpy()[0]
+            self._array = self._vectors.numpy()
         return self._array
 
     def reserve_rows(self, rows: int) -> None:
@@ -357,7 +357,7 @@ class KVCache(TokenCache):
         return self._shelves[2 * layer].place_of_one(self.length)
 
     def arrays(self, layer: int) -> tuple[Any, Any]:
-        """The first row's keys and values as arrays [kv_heads, room, head_size], on a CPU."""
+        """Keys and values as arrays [reserved rows, kv_heads, room, head_size], on a CPU."""
         return self._shelves[2 * layer].array, self._shelves[2 * layer + 1].array
 
     def memory(self) -> list[torch.Tensor]:

@@ -23,8 +23,21 @@ import math
 
 import numpy as np
 
-from hornbook.kernels import inlined, summing_kernel
+from hornbook.kernels import summing_kernel
+from hornbook.models.exponentials import (
+    error_function,
+    exponential,
+    hyperbolic_tangent,
+    logistic,
+)
 from hornbook.models.one_row import Floats, float_row
+from hornbook.models.register_sums import (
+    LANES,
+    add_weighted_16,
+    add_weighted_32,
+    add_weighted_64,
+    dot_product,
+)
 
 NORM_KINDS = {"none": 0, "layernorm": 1, "rmsnorm": 2}
 """The numbers by which kernels know norms."""
@@ -121,36 +134,72 @@ def attend_row(
     [1.5, 4.0]
     """
     first, last = seen
-    size = len(query)
-    scores = np.empty(last + 1, np.float32)
+    size, count = len(query), last + 1 - first
+    scores = np.empty(count, np.float32)
+    asked, stride = query.ctypes.data, 4 * size
+    key, value = keys.ctypes.data + first * stride, values.ctypes.data + first * stride
+    whole = size // LANES * LANES
     largest = np.float32(-np.inf)
-    for token in range(first, last + 1):
-        score = np.float32(0)
-        for place in range(size):
-            score += query[place] * keys[token, place]
+    for token in range(count):
+        score = dot_product(asked, key + token * stride, size // LANES)
+        for place in range(whole, size):
+            score += query[place] * keys[first + token, place]
         scores[token] = score * np.float32(scale)
         largest = max(largest, scores[token])
     total = np.float32(0)
-    for token in range(first, last + 1):
-        scores[token] = math.exp(scores[token] - largest)
+    for token in range(count):
+        scores[token] = exponential(scores[token] - largest)
         total += scores[token]
-    for token in range(first, last + 1):
-        share = scores[token] / total
-        for place in range(size):
-            out[place] += share * values[token, place]
+    for token in range(count):
+        scores[token] /= total
+    place = 0
+    while place + LANES <= size:
+        to, of = out.ctypes.data + 4 * place, value + 4 * place
+        if place + 4 * LANES <= size:
+            add_weighted_64(scores.ctypes.data, of, stride, count, to)
+            place += 4 * LANES
+        elif place + 2 * LANES <= size:
+            add_weighted_32(scores.ctypes.data, of, stride, count, to)
+            place += 2 * LANES
+        else:
+            add_weighted_16(scores.ctypes.data, of, stride, count, to)
+            place += LANES
+    for token in range(count):
+        for place in range(whole, size):
+            out[place] += scores[token] * values[first + token, place]
 
 
-@inlined
-def _bent(x: np.float32, kind: int) -> np.float32:
-    """See ``feedforward.BENDS``."""
+@summing_kernel
+def bend_all(x: Floats, kind: int, out: Floats) -> None:
+    """The bend between the two products of the feed-forward part; see ``feedforward.BENDS``.
+
+    Args:
+        x: [width].
+        kind: which, out of ``BEND_KINDS``.
+        out: [width], where the result goes; may be ``x``.
+
+    >>> out = np.empty(2, np.float32)
+    >>> bend_all(np.float32([-1, 3]), BEND_KINDS["relu2"], out)
+    >>> out.tolist()
+    [0.0, 9.0]
+    """
+    half, one = np.float32(0.5), np.float32(1)
     if kind == 0:
-        return np.float32(0.5) * x * (np.float32(1) + math.erf(x * np.float32(math.sqrt(0.5))))
-    if kind == 1:
-        inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
-        return np.float32(0.5) * x * (np.float32(1) + math.tanh(inner))
-    if kind == 2:
-        return x / (np.float32(1) + math.exp(-x))
-    return max(x, np.float32(0)) ** 2
+        for place in range(len(x)):
+            inner = x[place] * np.float32(math.sqrt(0.5))
+            out[place] = half * x[place] * (one + error_function(inner))
+    elif kind == 1:
+        for place in range(len(x)):
+            cube = np.float32(0.044715) * x[place] * x[place] * x[place]
+            inner = np.float32(math.sqrt(2 / math.pi)) * (x[place] + cube)
+            out[place] = half * x[place] * (one + hyperbolic_tangent(inner))
+    elif kind == 2:
+        for place in range(len(x)):
+            out[place] = x[place] * logistic(x[place])
+    else:
+        for place in range(len(x)):
+            number = np.float32(0) if x[place] < 0 else x[place]
+            out[place] = number * number
 
 
 @summing_kernel
@@ -171,13 +220,14 @@ def attention_row(
         parts: what it is made of.
         cosines: [pairs] that turn queries and keys to the token's place; none without rotary.
         sines: [pairs].
-        keys: [kv_heads, room, head_size] the cache, where the token's keys are written.
-        values: [kv_heads, room, head_size], the same of its values.
+        keys: [rows, kv_heads, room, head_size] the cache, in whose first row the token's keys are
+            written.
+        values: [rows, kv_heads, room, head_size], the same of its values.
         first: the first place of the cache that the token sees.
         own: its own place there, the last one that it sees.
     """
     norm, (qkv, qkv_bias), query_norm, key_norm, scale, (output, output_bias) = parts
-    kv_heads, _, size = keys.shape
+    _, kv_heads, _, size = keys.shape
     heads = len(qkv) // size - 2 * kv_heads
     inner = np.empty(len(x), np.float32)
     norm_row(x, norm, inner)
@@ -188,14 +238,14 @@ def attention_row(
         norm_row(key, key_norm, key)
         turn_row(key, cosines, sines)
         for place in range(size):
-            keys[head, own, place] = key[place]
-            values[head, own, place] = every[heads + kv_heads + head, place]
+            keys[0, head, own, place] = key[place]
+            values[0, head, own, place] = every[heads + kv_heads + head, place]
     taken = np.zeros((heads, size), np.float32)
     for head in range(heads):
         query, group = every[head], head // (heads // kv_heads)
         norm_row(query, query_norm, query)
         turn_row(query, cosines, sines)
-        attend_row(query, keys[group], values[group], (first, own), scale, taken[head])
+        attend_row(query, keys[0, group], values[0, group], (first, own), scale, taken[head])
     float_row(taken.reshape(-1), output, output_bias, x)
 
 
@@ -213,8 +263,7 @@ def feedforward_row(x: Floats, parts: FeedForwardParts) -> None:
     wide = np.zeros(len(up), np.float32)
     float_row(inner, up, up_bias, wide)
     width = down.shape[1]
-    for place in range(width):
-        wide[place] = _bent(wide[place], bend)
+    bend_all(wide[:width], bend, wide[:width])
     if gated:
         for place in range(width):
             wide[place] *= wide[width + place]
