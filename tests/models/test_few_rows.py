@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hornbook.models.feedforward import BENDS
+from hornbook.models.feedforward import BENDS, FeedForwardKind
 from hornbook.models.few_rows import LANES, add_product, lanes_of, rows_of
 from hornbook.models.few_rows_block import norm_lanes, turn_lanes
 from hornbook.models.one_row import Floats
@@ -82,13 +82,13 @@ def test_attention_of_one_query_is_pytorchs(size: int, first: int, last: int) ->
     out = np.zeros(size, np.float32)
     attend_row(query, keys, values, (first, last), size**-0.5, out)
     seen = slice(first, last + 1)
-    parts = (torch.from_numpy(each)[None] for each in (query[None], keys[seen], values[seen]))
-    expected = F.scaled_dot_product_attention(*parts)
+    parts = [torch.from_numpy(each)[None] for each in (query[None], keys[seen], values[seen])]
+    expected = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])
     np.testing.assert_allclose(out, expected.numpy()[0, 0], atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", sorted(BEND_KINDS))
-def test_a_bend_is_pytorchs(kind: str) -> None:
+@pytest.mark.parametrize("kind", BENDS)
+def test_a_bend_is_pytorchs(kind: FeedForwardKind) -> None:
     x, out = 4 * numbers(1000), np.empty(1000, np.float32)
     bend_all(x, BEND_KINDS[kind], out)
     expected = BENDS[kind](torch.from_numpy(x))
