@@ -50,7 +50,7 @@ from hornbook.tokenizers.engine.machine import Int, load_i64, store_i64
     FIELDS,
 ) = range(32)
 
-ENDS_ROOM = 768
+ENDS_ROOM = 160
 
 
 @inlined
