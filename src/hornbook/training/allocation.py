@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# From glibc's <malloc.h>. Once it was told anything, glibc no longer adapts itself, so afterwards it
-# is told what it comes to in a process that has freed a tensor of 32 MB. With the values that it
+# From glibc's <malloc.h>. Once it was told anything, glibc no longer adapts itself, so afterwards
+# it is told what it comes to in a process that has freed a tensor of 32 MB. With the values that it
 # begins with, each tensor above 128 kB would be fetched anew for ever: a step of nanoGPT's recipe
-# took 71 ms and 5,660 pages instead of 61 ms and none.
+# took 71 ms and thousands of pages instead of 61 ms and none.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _AFTERWARDS = {_TRIM_THRESHOLD: 64 << 20, _TOP_PAD: 0, _MMAP_THRESHOLD: 32 << 20}
 _KEEPING = {_TRIM_THRESHOLD: (1 << 31) - 1, _TOP_PAD: 64 << 20, _MMAP_THRESHOLD: 1 << 30}
