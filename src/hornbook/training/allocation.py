@@ -21,9 +21,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# From glibc's <malloc.h>; the values are its own defaults before it adapts them.
+# From glibc's <malloc.h>. Once it was told anything, glibc no longer adapts itself, so afterwards
+# it is told what it comes to in a process that has freed a tensor of 32 MB. With the values that it
+# begins with, each tensor above 128 kB would be fetched anew for ever: a step of nanoGPT's recipe
+# took 71 ms and thousands of pages instead of 61 ms and none.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-_DEFAULTS = {_TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 0, _MMAP_THRESHOLD: 128 << 10}
+_AFTERWARDS = {_TRIM_THRESHOLD: 64 << 20, _TOP_PAD: 0, _MMAP_THRESHOLD: 32 << 20}
 _KEEPING = {_TRIM_THRESHOLD: (1 << 31) - 1, _TOP_PAD: 64 << 20, _MMAP_THRESHOLD: 1 << 30}
 
 
@@ -40,7 +43,7 @@ def memory_kept() -> Iterator[bool]:
         yield kept
     finally:
         if kept and library is not None:
-            _set(library, _DEFAULTS)
+            _set(library, _AFTERWARDS)
             library.malloc_trim(0)
 
 

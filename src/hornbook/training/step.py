@@ -210,7 +210,7 @@ class TrainingStep:
             # Dropout draws from PyTorch's global stream, so it is set for every part: a resumed
             # run drops exactly what the uninterrupted one would have dropped.
             place = self._ranks.rank * len(parts) + number
-            torch.manual_seed(stream_seed(seed, "part", place))
+            self._set_global_stream(stream_seed(seed, "part", place))
             rows = slice(row, row + len(part.tokens))
             row = rows.stop
             begin = None if carried is None else tuple(tensor[:, rows] for tensor in carried)
@@ -231,6 +231,14 @@ class TrainingStep:
             ends.append(end)
             total += nats / tokens
         return self._ranks.add_up(total), ends
+
+    def _set_global_stream(self, seed: int) -> None:
+        """Begin the stream that dropout draws from."""
+        if self._device.type == "cpu":
+            # The usual way looks for every kind of accelerator: 0.2 ms, of the 37 of a small step.
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _gradients(self) -> tuple[tuple[str, ...], list[torch.Tensor]]:
         """The weights that have a gradient: their names, and this rank's part of the gradients."""
