@@ -24,7 +24,7 @@ from hornbook.tokenizers.engine.ideographs import fill_crossed
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
 from hornbook.tokenizers.engine.merging import SHORT
 from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_joints, fill_pairs
-from hornbook.tokenizers.engine.words import KEY, LINE
+from hornbook.tokenizers.engine.words import KEYS_APART, LINE
 from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.unicode_classes import class_table
 
@@ -130,7 +130,7 @@ class Workspace:
         self._kept: list[NDArray[Any]] = []
         bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
         self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, LINE)
-        self._keep(fields.KEYS, np.empty((fields.ENDS_ROOM + 1) * KEY, dtype=np.uint8))
+        self._keep(fields.KEYS, np.empty(3 * KEYS_APART, dtype=np.uint8))
         self.block[fields.NARROW] = tables.vocabulary_size <= 1 << 16
         self._phrases = self._entries(
             fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16

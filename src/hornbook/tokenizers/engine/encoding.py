@@ -18,7 +18,7 @@ from hornbook.tokenizers.engine.machine import Int, load_i64, load_u64, store_u6
 from hornbook.tokenizers.engine.phrases import phrase_ids
 from hornbook.tokenizers.engine.words import (
     ELSEWHERE_FROM,
-    KEY,
+    KEYS_APART,
     WORD,
     is_word,
     make_keys,
@@ -78,11 +78,11 @@ def encode(workspace: Int, text: Int, start: Int, end: Int, out: Int, room: Int)
         make_keys(workspace, text, place, end, count)
         for number in range(count):
             stop = load_i64(ends + 8 * number)
-            key = keys + KEY * number
-            entry = load_i64(key + 16)
+            key = keys + 8 * number
+            entry = load_i64(key + 2 * KEYS_APART)
             found = load_u64(entry + 8)
             # The first entry of ``word_ids``, here once more: a call costs as much as a hit.
-            usual = load_u64(entry) == load_u64(key) and is_word(found, load_u64(key + 8))
+            usual = load_u64(entry) == load_u64(key) and is_word(found, load_u64(key + KEYS_APART))
             if usual and found < ELSEWHERE_FROM:
                 if narrow:
                     widen_8(entry + 16, to)

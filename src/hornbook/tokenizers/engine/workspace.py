@@ -45,7 +45,7 @@ from hornbook.tokenizers.engine.machine import Int, load_i64, store_i64
     NEEDED,  # how much room for ids it lacked
     CHARACTERS,  # uint64 [65536]: the ids of each wide character that was asked for
     CROSSED,  # uint64 [vocabulary]: with which wide characters each id may be merged
-    KEYS,  # uint64 [ENDS_ROOM + 1, 3]: what words are looked for by, and where
+    KEYS,  # uint64 [3, ENDS_ROOM + 8]: what words are looked for by, and where
     NARROW,  # 1 where every id fits into 16 bits
     FIELDS,
 ) = range(32)
