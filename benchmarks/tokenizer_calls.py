@@ -82,7 +82,7 @@ def encode_threads(bench: Bench) -> Iterator[Row]:
     def turn(threads: int) -> Callable[[], Sequence[float]]:
         return lambda: [seconds(lambda: tokenizer.encode_batch_arrays(texts, threads=threads))]
 
-    medians = by_turns({"one": turn(1), "two": turn(2)}, bench.rounds)
+    medians = by_turns({"one": turn(1), "two": turn(2)}, 3 * bench.rounds)
     yield Row(
         "Two threads, gpt2",
         f"{corpus.title}, {corpus.megabytes:.1f} MB in {len(texts)} texts",

@@ -31,7 +31,7 @@ from hornbook.tokenizers.unicode_classes import class_table
 WORD_LINES = 1 << 18
 PHRASE_ENTRIES = 1 << 16
 ARENA_BYTES = 1 << 23
-"""One workspace has 16 MiB of words, 1 MiB of phrases and 8 MiB of arena, touched as they fill."""
+"""One workspace has 16 MiB of words, 1 MiB of phrases and 8 MiB of arena."""
 
 GROUP = 1 << 18
 """How much text a thread takes at a time at the least, if there is as much [bytes]."""
@@ -135,11 +135,12 @@ class Workspace:
         self._phrases = self._entries(
             fields.PHRASES, fields.PHRASE_SHIFT, PHRASE_ENTRIES.bit_length() - 1, 16
         )
-        self._keep(fields.ARENA, np.empty(ARENA_BYTES + LINE, dtype=np.uint8))
+        # Written to now, so that no text waits for the system to find the memory.
+        self._keep(fields.ARENA, np.full(ARENA_BYTES + LINE, 0, dtype=np.uint8))
         self.block[fields.ARENA_SIZE] = ARENA_BYTES
         self._keep(fields.ENDS, np.empty(fields.ENDS_ROOM + 8, dtype=np.int64))
         self._keep(fields.SCRATCH, np.empty(2 * SHORT, dtype=np.int32))
-        self._keep(fields.CHARACTERS, np.zeros(1 << 16, dtype=np.uint64))
+        self._keep(fields.CHARACTERS, np.full(1 << 16, 0, dtype=np.uint64))
         words = (tables.vocabulary_size >> 6) + 1
         self._keep(fields.WAITING, np.zeros(words, dtype=np.uint64))
         self._keep(fields.WAITING_WORDS, np.zeros((words >> 6) + 1, dtype=np.uint64))
