@@ -68,6 +68,22 @@ def norm_lanes(x: Floats, norm: Norm, out: Floats) -> None:
 
 
 @summing_kernel
+def normed(x: Floats, norm: Norm) -> Floats:
+    """A norm of all rows: [groups, width, LANES] to the same shape.
+
+    >>> from hornbook.models.one_row_block import NORM_KINDS
+    >>> ones = np.ones(2, np.float32)
+    >>> nothing = NORM_KINDS["none"], 0.0, ones, 0 * ones
+    >>> normed(np.full((3, 2, LANES), 7, np.float32), nothing)[2, 1, 0]
+    np.float32(7.0)
+    """
+    out = np.empty(x.shape, np.float32)
+    for group in range(len(x)):
+        norm_lanes(x[group], norm, out[group])
+    return out
+
+
+@summing_kernel
 def turn_lanes(head: Floats, cosines: Floats, sines: Floats) -> None:
     """Turn the pairs of one head in place, each lane to its own position; see ``rotary.rotate``.
 
@@ -118,10 +134,7 @@ def attention_rows(
     norm, (qkv, qkv_bias), query_norm, key_norm, scale, (output, output_bias) = parts
     _, kv_heads, _, size = keys.shape
     heads, rows = len(qkv) // size - 2 * kv_heads, len(firsts)
-    groups, width, _ = x.shape
-    inner = np.empty((groups, width, LANES), np.float32)
-    for group in range(groups):
-        norm_lanes(x[group], norm, inner[group])
+    groups, inner = len(x), normed(x, norm)
     every = np.zeros((groups, len(qkv), LANES), np.float32)
     add_product(inner, rows, qkv, qkv_bias, every)
     for group in range(groups):
@@ -159,10 +172,7 @@ def feedforward_rows(x: Floats, rows: int, parts: FeedForwardParts) -> None:
         parts: what it is made of.
     """
     norm, (up, up_bias), bend, gated, (down, down_bias) = parts
-    groups, width, _ = x.shape
-    inner = np.empty((groups, width, LANES), np.float32)
-    for group in range(groups):
-        norm_lanes(x[group], norm, inner[group])
+    groups, inner = len(x), normed(x, norm)
     wide = np.zeros((groups, len(up), LANES), np.float32)
     add_product(inner, rows, up, up_bias, wide)
     kept = down.shape[1]
@@ -190,10 +200,7 @@ def head_rows(x: Floats, rows: int, norm: Norm, head: Map) -> Floats:
         [rows, vocab_size].
     """
     weight, bias = head
-    groups, width, _ = x.shape
-    inner = np.empty((groups, width, LANES), np.float32)
-    for group in range(groups):
-        norm_lanes(x[group], norm, inner[group])
+    groups, inner = len(x), normed(x, norm)
     scores = np.zeros((groups, len(weight), LANES), np.float32)
     add_product(inner, rows, weight, bias, scores)
     out, vocab = np.empty((rows, len(weight)), np.float32), len(weight)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from hornbook.models.few_rows import lanes_of
-from hornbook.models.few_rows_block import attention_rows, feedforward_rows, head_rows, norm_lanes
+from hornbook.models.few_rows_block import attention_rows, feedforward_rows, head_rows, normed
 from hornbook.models.kernel_parts import KernelParts
 from hornbook.models.kv_cache import KVCache
 
@@ -39,8 +39,7 @@ def few_rows_step(parts: KernelParts) -> RowsStep:
             x += places[lengths]
         x = lanes_of(x)
         if first_norm is not None:
-            for group in x:
-                norm_lanes(group, first_norm, group)
+            x = normed(x, first_norm)
         turn = lanes_of(cosines[lengths]), lanes_of(sines[lengths])
         for layer, (attention, feedforward) in enumerate(layers):
             first, own = cache.place_of_one(layer)

@@ -24,6 +24,7 @@ from hornbook.tokenizers.engine.machine import intrinsic
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
 EIGHT = 8
+"""How many words ``make_eight_keys`` takes."""
 
 
 def _gathers() -> bool:
@@ -79,10 +80,6 @@ class _Eight:
         address = self.builder.inttoptr(base, pointer)
         return self.builder.call(function, [self.all(0), address, offsets, every, _INT32(1)])
 
-    def where(self, condition: Any, value: Any, otherwise: Any) -> Any:
-        """``value`` where a condition holds."""
-        return self.builder.select(condition, value, otherwise)
-
 
 @intrinsic
 def make_eight_keys(
@@ -117,10 +114,12 @@ def make_eight_keys(
         long = builder.icmp_unsigned(">", sizes, own.all(15))
         wide = builder.icmp_unsigned(">", sizes, own.all(8))
         bits = builder.shl(sizes, own.all(3))
-        low_mask = builder.lshr(ones, own.where(wide, own.all(0), builder.sub(own.all(64), bits)))
+        low_mask = builder.lshr(
+            ones, builder.select(wide, own.all(0), builder.sub(own.all(64), bits))
+        )
         # Of 9 to 15 bytes; what others give is not used.
         missing = builder.and_(builder.sub(own.all(128), bits), own.all(63))
-        high_mask = own.where(wide, builder.lshr(ones, missing), own.all(0))
+        high_mask = builder.select(wide, builder.lshr(ones, missing), own.all(0))
         low = builder.and_(own.gather(text, starts), low_mask)
         behind = builder.add(text, _INT64(8))
         high = builder.and_(own.gather(behind, starts), high_mask)
@@ -129,10 +128,10 @@ def make_eight_keys(
             builder.mul(low, own.everywhere(spread)), builder.mul(high, own.everywhere(spread_more))
         )
         line = builder.add(builder.lshr(hashed, own.everywhere(shift)), own.all(1))
-        line = own.where(long, own.all(0), line)
+        line = builder.select(long, own.all(0), line)
         entries = builder.add(own.everywhere(cache), builder.shl(line, own.all(6)))
-        own.store(own.where(long, own.all(0), low), key)
-        own.store(own.where(long, own.all(0xFFFF), high), builder.add(key, stride))
+        own.store(builder.select(long, own.all(0), low), key)
+        own.store(builder.select(long, own.all(0xFFFF), high), builder.add(key, stride))
         target = builder.add(key, builder.shl(stride, _INT64(1)))
         own.store(entries, target)
         pointer = ir.IntType(8).as_pointer()
