@@ -84,27 +84,33 @@ class Tokenizer(ABC):
     def _encode_plain(self, text: str) -> list[int]:
         """Encode a checked text in which nothing is special."""
 
-    def _encode_content(self, content: bytes, threads: int = 1) -> NDArray[np.uint32]:
-        """Encode bytes in which nothing is special; here only those that are UTF-8."""
+    def _encode_any(self, text: str | bytes, threads: int = 1) -> NDArray[np.uint32]:
+        """Encode a text or its bytes, in which nothing is special; here only bytes in UTF-8.
+
+        Raises:
+            TokenizerError: the text is no Unicode text, or the bytes are no UTF-8.
+        """
+        if isinstance(text, str):
+            check_text(text)
+            return self._encode_text(text)
         try:
-            text = content.decode("utf-8")
+            return self._encode_text(text.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise TokenizerError(
-                f"byte {error.start} is {content[error.start]:#04x}, which is no UTF-8 "
+                f"byte {error.start} is {text[error.start]:#04x}, which is no UTF-8 "
                 f"({error.reason}); a {self.kind} tokenizer reads text only. Decode the bytes with "
                 "their real encoding, or use a byte or bpe tokenizer."
             ) from None
-        return self._encode_text(text)
 
     def _encode_text(self, text: str) -> NDArray[np.uint32]:
         """Encode a checked text in which nothing is special, to an array."""
         return np.array(self._encode_plain(text), dtype=np.uint32)
 
-    def _encode_contents(
-        self, contents: Iterable[bytes], size: int, threads: int
+    def _encode_all(
+        self, texts: Iterable[str | bytes], size: int, threads: int
     ) -> Iterable[NDArray[np.uint32]]:
         """Encode many of them, of about ``size`` bytes in all, in their order."""
-        return map(self._encode_content, contents)
+        return map(self._encode_any, texts)
 
     def _safe_cut(self, content: bytes) -> int:
         """Return a place where text that goes on may be cut, and each side encoded apart, or 0."""
@@ -207,11 +213,16 @@ class Tokenizer(ABC):
         """
         if isinstance(texts, str | bytes):
             raise TokenizerError("several texts are expected; one goes to encode_array")
-        texts = list(texts)
-        # Made as they are asked for: one text becomes bytes while threads encode those before it.
-        contents = (content_of(text, f"text {number}") for number, text in enumerate(texts))
-        size = sum(len(text) for text in texts if isinstance(text, str | bytes | bytearray))
-        return list(self._encode_contents(contents, size, thread_count(threads)))
+        given = [bytes(text) if isinstance(text, bytearray) else text for text in texts]
+        try:
+            if not all(isinstance(text, str | bytes) for text in given):
+                raise TokenizerError("texts and bytes are expected")
+            size = sum(map(len, given))
+            return list(self._encode_all(given, size, thread_count(threads)))
+        except TokenizerError:
+            for number, text in enumerate(given):
+                content_of(text, f"text {number}")  # which of them it was
+            raise
 
     def encode_array(self, text: str | bytes, *, threads: int = 1) -> NDArray[np.uint32]:
         """Return the token ids of a text as uint32 [tokens]; nothing in it is special.
@@ -223,7 +234,8 @@ class Tokenizer(ABC):
         Raises:
             TokenizerError: ``text`` is no Unicode text.
         """
-        return self._encode_content(content_of(text), thread_count(threads))
+        whole = text if isinstance(text, str) else content_of(text)
+        return self._encode_any(whole, thread_count(threads))
 
     def encode_bytes(self, content: bytes) -> list[int]:
         """Return the token ids of any bytes; ``decode_bytes`` gives exactly these bytes back.
@@ -234,7 +246,7 @@ class Tokenizer(ABC):
         Raises:
             TokenizerError: the bytes are no UTF-8, and this family reads only text.
         """
-        return self._encode_content(content_of(content)).tolist()
+        return self._encode_any(content_of(content)).tolist()
 
     def encode_stream(
         self, pieces: Iterable[str | bytes], *, threads: int = 1
@@ -247,7 +259,7 @@ class Tokenizer(ABC):
         contents = whole_blocks(map(content_of, pieces), self._safe_cut)
         thread_count(threads)
         while batch := list(islice(contents, 4 * threads)):
-            yield from self._encode_contents(batch, sum(map(len, batch)), threads)
+            yield from self._encode_all(batch, sum(map(len, batch)), threads)
 
     def count(self, text: str | bytes) -> int:
         """Return how many tokens a text has."""

@@ -217,13 +217,13 @@ class BPETokenizer(Tokenizer):
     def _encode_plain(self, text: str) -> list[int]:
         return self._encoder.listed(text)
 
-    def _encode_content(self, content: bytes, threads: int = 1) -> NDArray[np.uint32]:
-        return self._encoder.ids(content, threads)
+    def _encode_any(self, text: str | bytes, threads: int = 1) -> NDArray[np.uint32]:
+        return self._encoder.ids(text, threads)
 
-    def _encode_contents(
-        self, contents: Iterable[bytes], size: int, threads: int
+    def _encode_all(
+        self, texts: Iterable[str | bytes], size: int, threads: int
     ) -> Iterator[NDArray[np.uint32]]:
-        return self._encoder.ids_of_all(contents, size, threads)
+        return self._encoder.ids_of_all(texts, size, threads)
 
     def _safe_cut(self, content: bytes) -> int:
         return safe_cut(content) if self.pattern in (*PUBLISHED, "words") else 0

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hornbook.errors import TokenizerError
 from hornbook.listener import SILENT, Listener
 from hornbook.tokenizers import engine
 from hornbook.tokenizers.bpe_reference import Pair, encode_long_word, encode_word
 from hornbook.tokenizers.patterns import PUBLISHED, safe_cut, splitter
-from hornbook.tokenizers.streams import whole_blocks
+from hornbook.tokenizers.streams import BLOCK, whole_blocks
+from hornbook.tokenizers.text import content_of
 
 if TYPE_CHECKING:
     from hornbook.tokenizers.engine.encoder import Encoder
@@ -65,30 +67,44 @@ class BPEEncoder:
         self._bringing = threading.Lock()
         self._twin_bytes = 0
 
-    def ids(self, content: bytes, threads: int = 1) -> NDArray[np.uint32]:
-        """Return the ids of a text in UTF-8, or of any bytes: uint32 [tokens]."""
-        kernels = self._kernels or self._kernels_for(len(content))
+    def ids(self, text: str | bytes, threads: int = 1) -> NDArray[np.uint32]:
+        """Return the ids of a text, or of any bytes: uint32 [tokens].
+
+        Raises:
+            TokenizerError: a ``str`` holds half of a surrogate pair.
+        """
+        kernels = self._kernels or self._kernels_for(len(text))
         if kernels is None:
-            return np.array(self._twin_ids(content), dtype=np.uint32)
-        if threads == 1 or len(content) < 1 << 20:
-            return kernels.ids(content)
-        return np.concatenate(list(kernels.ids_of_all(whole_blocks([content], safe_cut), threads)))
+            return self._twin_ids(text)
+        if threads == 1 or len(text) < BLOCK:
+            return kernels.ids(text)
+        # Each piece becomes bytes while threads encode those before it.
+        pieces = (content_of(text[at : at + BLOCK]) for at in range(0, len(text), BLOCK))
+        try:
+            return np.concatenate(list(kernels.ids_of_all(whole_blocks(pieces, safe_cut), threads)))
+        except TokenizerError:
+            content_of(text)  # where in the whole text it was
+            raise
 
     def ids_of_all(
-        self, contents: Iterable[bytes], size: int, threads: int
+        self, texts: Iterable[str | bytes], size: int, threads: int
     ) -> Iterator[NDArray[np.uint32]]:
-        """Yield the ids of each of many texts of ``size`` bytes in all, in their order."""
+        """Yield the ids of each of many texts, of about ``size`` bytes in all, in their order.
+
+        Raises:
+            TokenizerError: a ``str`` holds half of a surrogate pair.
+        """
         kernels = self._kernels or self._kernels_for(size)
         if kernels is None:
-            return (np.array(self._twin_ids(content), dtype=np.uint32) for content in contents)
-        return kernels.ids_of_all(contents, threads if size > 1 << 16 else 1)
+            return map(self._twin_ids, texts)
+        return kernels.ids_of_all(texts, threads if size > 1 << 16 else 1)
 
     def listed(self, text: str) -> list[int]:
         """Return the ids of a text as a list."""
         kernels = self._kernels or self._kernels_for(len(text))
         if kernels is None:
             return self._split_ids(text)
-        return kernels.listed(text.encode("utf-8"))
+        return kernels.listed(text)
 
     def prepare(self, listener: Listener = SILENT) -> None:
         """Bring the kernels now, and say so if they have to be compiled.
@@ -103,8 +119,9 @@ class BPEEncoder:
 
     # The readable way.
 
-    def _twin_ids(self, content: bytes) -> list[int]:
-        return self._split_ids(content.decode("utf-8", "surrogateescape"))
+    def _twin_ids(self, text: str | bytes) -> NDArray[np.uint32]:
+        written = content_of(text).decode("utf-8", "surrogateescape")
+        return np.array(self._split_ids(written), dtype=np.uint32)
 
     def _split_ids(self, text: str) -> list[int]:
         remembered, anew = self._remembered, self._encode_pre_token
@@ -154,5 +171,5 @@ class BPEEncoder:
 
         merges = np.array(self._merges, dtype=np.int32).reshape(-1, 2)
         encoder = Encoder(Vocabulary(self._pattern, self._tokens, merges, self._byte_order))
-        encoder.ids(b" ")
+        encoder.prepare()
         return encoder

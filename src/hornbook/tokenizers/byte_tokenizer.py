@@ -18,7 +18,7 @@ from hornbook.listener import SILENT, Listener
 from hornbook.settings import Settings
 from hornbook.tokenizers.base import Tokenizer
 from hornbook.tokenizers.special_tokens import END_OF_TEXT, check_special_tokens
-from hornbook.tokenizers.text import corpus_texts
+from hornbook.tokenizers.text import content_of, corpus_texts
 from hornbook.tokenizers.tokenizer_file import StoredFields
 
 BYTES = tuple(bytes([byte]) for byte in range(256))
@@ -74,8 +74,8 @@ class ByteTokenizer(Tokenizer):
     def _encode_plain(self, text: str) -> list[int]:
         return list(text.encode("utf-8"))
 
-    def _encode_content(self, content: bytes, threads: int = 1) -> NDArray[np.uint32]:
-        return np.frombuffer(content, dtype=np.uint8).astype(np.uint32)
+    def _encode_any(self, text: str | bytes, threads: int = 1) -> NDArray[np.uint32]:
+        return np.frombuffer(content_of(text), dtype=np.uint8).astype(np.uint32)
 
     def _safe_cut(self, content: bytes) -> int:
         return len(content)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from hornbook.errors import TokenizerError
+
+Text = TypeVar("Text", str, bytes, str | bytes)
 
 BLOCK = 1 << 20
 """How much text is encoded at a time [bytes]."""
@@ -44,13 +47,13 @@ def whole_blocks(
         yield b"".join(held)
 
 
-def gathered(texts: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Gather texts that are too short for a thread to be worth asking, to ``size`` bytes or more.
+def gathered(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
+    """Gather texts that are too short for a thread to be worth asking, to this length or more.
 
     >>> list(gathered([b"to", b"be", b"or"], 3))
     [[b'to', b'be'], [b'or']]
     """
-    group: list[bytes] = []
+    group: list[Text] = []
     found = 0
     for text in texts:
         group.append(text)

@@ -17,6 +17,7 @@
     words           the cache of short pre-tokens
     phrases         the cache of longer ones
     encoding        from text to ids, from cache hit to merge
+    utf8            from Python's text to its bytes
     encoder         all of it behind one object
     counting        how often each pre-token occurs
     training_state  what is known between two merges

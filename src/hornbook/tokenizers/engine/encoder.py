@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,11 @@ from hornbook.tokenizers.engine.ideographs import fill_crossed
 from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
 from hornbook.tokenizers.engine.merging import SHORT
 from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_joints, fill_pairs
+from hornbook.tokenizers.engine.utf8 import SPARE as UTF8_SPARE
+from hornbook.tokenizers.engine.utf8 import WIDEST, write_utf8
 from hornbook.tokenizers.engine.words import KEYS_APART, LINE
 from hornbook.tokenizers.streams import gathered
+from hornbook.tokenizers.text import utf8
 from hornbook.tokenizers.unicode_classes import class_table
 
 WORD_LINES = 1 << 18
@@ -34,7 +37,10 @@ ARENA_BYTES = 1 << 23
 """One workspace has 16 MiB of words, 1 MiB of phrases and 8 MiB of arena."""
 
 GROUP = 1 << 18
-"""How much text a thread takes at a time at the least, if there is as much [bytes]."""
+"""How much text a thread takes at a time at the least, if there is as much [bytes, characters]."""
+
+SHORT_TEXT = 1 << 12
+"""Texts below are bytes sooner than a kernel is called [characters]."""
 
 USUAL_TEXT = 1 << 21
 """Texts up to here are encoded into memory that is there already, and the ids copied [bytes].
@@ -44,6 +50,10 @@ USUAL_ROOM = USUAL_TEXT + 64
 LAZY = 1 << 28
 """Texts up to here get room for as many ids as they can have; longer ones as they need it [bytes].
 What is asked for and never written to costs nothing, as long as there is not too much of it."""
+
+
+Content: TypeAlias = bytes | memoryview | NDArray[np.uint8]
+"""A text as bytes."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,7 @@ class Workspace:
         self.address = address_of(self.block)
         self.ids = np.empty(USUAL_ROOM, dtype=np.uint32)
         self.ids_address = address_of(self.ids)
+        self._utf8 = np.empty(WIDEST * USUAL_TEXT + UTF8_SPARE, dtype=np.uint8)
         self._kept: list[NDArray[Any]] = []
         bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
         self._words = self._entries(fields.WORDS, fields.WORD_SHIFT, bits, LINE)
@@ -162,6 +173,19 @@ class Workspace:
         self._keep(field, room[skipped:])
         return room
 
+    def utf8(self, text: str) -> bytes | NDArray[np.uint8]:
+        """Return a text as UTF-8, which stands until the next one is asked for.
+
+        Raises:
+            TokenizerError: the text holds half of a surrogate pair.
+        """
+        if text.isascii() or not SHORT_TEXT <= len(text) <= LAZY:
+            return utf8(text)
+        usual = len(text) <= USUAL_TEXT
+        room = self._utf8 if usual else np.empty(WIDEST * len(text) + UTF8_SPARE, dtype=np.uint8)
+        size = write_utf8(text, address_of(room))
+        return room[:size] if size >= 0 else utf8(text)
+
     def make_room(self) -> None:
         """Empty the caches if the arena is nearly full; what is asked for again comes back."""
         if self.block[fields.ARENA_USED] > ARENA_BYTES * 7 // 8:
@@ -178,35 +202,47 @@ class Encoder:
         self._idle: list[Workspace] = []
         self._idle.append(Workspace(self._tables))
 
-    def ids(self, content: bytes | memoryview) -> NDArray[np.uint32]:
-        """Return the ids of a text: uint32 [tokens]. What is no UTF-8 is encoded all the same."""
+    def prepare(self) -> None:
+        """Call each kernel once, so that no text waits for one to be read or compiled."""
+        self.ids("é" * SHORT_TEXT)
+
+    def ids(self, text: str | bytes | memoryview) -> NDArray[np.uint32]:
+        """Return the ids of a text: uint32 [tokens]. Bytes that are no UTF-8 are encoded too.
+
+        Raises:
+            TokenizerError: a ``str`` holds half of a surrogate pair.
+        """
         workspace = self._take()
         try:
+            content = workspace.utf8(text) if isinstance(text, str) else text
             if len(content) <= USUAL_TEXT:
                 return workspace.ids[: self._encode_usual(workspace, content)].copy()
             return self._encode_long(workspace, content)
         finally:
             self._idle.append(workspace)
 
-    def listed(self, content: bytes) -> list[int]:
+    def listed(self, text: str) -> list[int]:
         """Return the ids of a text as a list."""
-        if len(content) > USUAL_TEXT:
-            return self.ids(content).tolist()
+        if len(text) > USUAL_TEXT // WIDEST:
+            return self.ids(text).tolist()
         workspace = self._take()
         try:
+            content = workspace.utf8(text)
             return workspace.ids[: self._encode_usual(workspace, content)].tolist()
         finally:
             self._idle.append(workspace)
 
-    def ids_of_all(self, contents: Iterable[bytes], threads: int) -> Iterator[NDArray[np.uint32]]:
+    def ids_of_all(
+        self, texts: Iterable[str | bytes], threads: int
+    ) -> Iterator[NDArray[np.uint32]]:
         """Yield the ids of each text, in their order, while up to ``threads`` work on them."""
         if threads == 1:
-            yield from map(self.ids, contents)
+            yield from map(self.ids, texts)
             return
         waiting: deque[Future[list[NDArray[np.uint32]]]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="hornbook-encode") as pool:
-            for group in gathered(contents, GROUP):
-                waiting.append(pool.submit(lambda texts: list(map(self.ids, texts)), group))
+            for group in gathered(texts, GROUP):
+                waiting.append(pool.submit(lambda some: list(map(self.ids, some)), group))
                 if len(waiting) > 2 * threads:
                     yield from waiting.popleft().result()
             while waiting:
@@ -218,7 +254,7 @@ class Encoder:
         except IndexError:
             return Workspace(self._tables)
 
-    def _encode_usual(self, workspace: Workspace, content: bytes | memoryview) -> int:
+    def _encode_usual(self, workspace: Workspace, content: Content) -> int:
         """Encode up to ``USUAL_TEXT`` bytes into the workspace's own ids; return how many."""
         size, count, place = len(content), 0, 0
         text = address_of_content(content)
@@ -230,7 +266,7 @@ class Encoder:
                 workspace.make_room()
         return count
 
-    def _encode_long(self, workspace: Workspace, content: bytes | memoryview) -> NDArray[np.uint32]:
+    def _encode_long(self, workspace: Workspace, content: Content) -> NDArray[np.uint32]:
         size, count, place = len(content), 0, 0
         text = address_of_content(content)
         # One id a byte always suffices. What is not written to takes no memory.
@@ -250,10 +286,12 @@ class Encoder:
         return ids
 
 
-def address_of_content(content: bytes | memoryview) -> int:
+def address_of_content(content: Content) -> int:
     """Return where a text stands."""
     if isinstance(content, bytes):
         return address_of_bytes(content) or 0
+    if isinstance(content, np.ndarray):
+        return address_of(content)
     return address_of(np.frombuffer(content, dtype=np.uint8))
 
 

@@ -112,6 +112,7 @@ def _storing(kind: Any, width: int) -> Any:
 
 # Little-endian, at any address. A load gives the unsigned type of its width.
 load_u8: Any = _loading(types.uint8, 8)
+load_u16: Any = _loading(types.uint16, 16)
 load_u32: Any = _loading(types.uint32, 32)
 load_i32: Any = _loading(types.int32, 32)
 load_u64: Any = _loading(types.uint64, 64)
