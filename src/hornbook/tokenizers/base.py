@@ -279,6 +279,8 @@ class Tokenizer(ABC):
         self, text: str, where: str, names: frozenset[str], add_start: bool, add_end: bool
     ) -> list[int]:
         check_text(text, where)
+        if not (names or add_start or add_end):
+            return self._encode_plain(text)
         ids = [self.start_id] if add_start else []
         for place, part in enumerate(split_at_special(text, names)):
             if place % 2:

@@ -27,6 +27,7 @@ from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_join
 from hornbook.tokenizers.engine.utf8 import SPARE as UTF8_SPARE
 from hornbook.tokenizers.engine.utf8 import WIDEST, write_utf8
 from hornbook.tokenizers.engine.words import KEYS_APART, LINE
+from hornbook.tokenizers.engine.workspace import PLACE
 from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.text import utf8
 from hornbook.tokenizers.unicode_classes import class_table
@@ -137,6 +138,7 @@ class Workspace:
         self.address = address_of(self.block)
         self.ids = np.empty(USUAL_ROOM, dtype=np.uint32)
         self.ids_address = address_of(self.ids)
+        self.listed_ids = self.ids.data  # makes a list sooner than the array does
         self._utf8 = np.empty(WIDEST * USUAL_TEXT + UTF8_SPARE, dtype=np.uint8)
         self._kept: list[NDArray[Any]] = []
         bits = max(WORD_LINES.bit_length() - 1, tables.vocabulary_size.bit_length())
@@ -222,13 +224,14 @@ class Encoder:
             self._idle.append(workspace)
 
     def listed(self, text: str) -> list[int]:
-        """Return the ids of a text as a list."""
-        if len(text) > USUAL_TEXT // WIDEST:
+        """Return the ids of a text that was checked, as a list."""
+        if len(text) >= SHORT_TEXT:
             return self.ids(text).tolist()
         workspace = self._take()
         try:
-            content = workspace.utf8(text)
-            return workspace.ids[: self._encode_usual(workspace, content)].tolist()
+            # ``utf8`` would do the same, a tenth of a microsecond later.
+            count = self._encode_usual(workspace, text.encode("utf-8"))
+            return workspace.listed_ids[:count].tolist()
         finally:
             self._idle.append(workspace)
 
@@ -260,11 +263,11 @@ class Encoder:
         text = address_of_content(content)
         while place < size:
             to = workspace.ids_address + 4 * count
-            count += int(encode(workspace.address, text, place, size, to, USUAL_ROOM - count))
-            place = workspace.block.item(fields.PLACE)
+            count += encode(workspace.address, text, place, size, to, USUAL_ROOM - count)
+            place = workspace.block.item(PLACE)
             if place < size:
                 workspace.make_room()
-        return count
+        return int(count)
 
     def _encode_long(self, workspace: Workspace, content: Content) -> NDArray[np.uint32]:
         size, count, place = len(content), 0, 0
@@ -275,7 +278,7 @@ class Encoder:
         while place < size:
             to = address_of(ids) + 4 * count
             count += encode(workspace.address, text, place, size, to, room - count)
-            place = int(workspace.block[fields.PLACE])
+            place = workspace.block.item(PLACE)
             if place < size:
                 workspace.make_room()
                 needed = int(workspace.block[fields.NEEDED])
