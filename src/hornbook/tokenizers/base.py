@@ -213,7 +213,7 @@ class Tokenizer(ABC):
         """
         if isinstance(texts, str | bytes):
             raise TokenizerError("several texts are expected; one goes to encode_array")
-        given = [bytes(text) if isinstance(text, bytearray) else text for text in texts]
+        given = [bytes(text) if isinstance(text, bytes | bytearray) else text for text in texts]
         try:
             if not all(isinstance(text, str | bytes) for text in given):
                 raise TokenizerError("texts and bytes are expected")
@@ -255,9 +255,13 @@ class Tokenizer(ABC):
 
         Put end to end they are the ids of the whole text, however it is cut. What is held back
         is the text since the last place where a cut is safe, and at least a block.
+
+        Raises:
+            TokenizerError: a piece is no Unicode text; it is named by its number.
         """
-        contents = whole_blocks(map(content_of, pieces), self._safe_cut)
-        thread_count(threads)
+        named = (content_of(piece, f"piece {number}") for number, piece in enumerate(pieces))
+        contents = whole_blocks(named, self._safe_cut)
+        threads = thread_count(threads)
         while batch := list(islice(contents, 4 * threads)):
             yield from self._encode_all(batch, sum(map(len, batch)), threads)
 
