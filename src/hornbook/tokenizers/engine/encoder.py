@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,12 @@ from hornbook.tokenizers.engine import workspace as fields
 from hornbook.tokenizers.engine.cutting import PATTERNS
 from hornbook.tokenizers.engine.encoding import SPARE, encode, fill_words
 from hornbook.tokenizers.engine.ideographs import fill_crossed
-from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
+from hornbook.tokenizers.engine.machine import Content, address_of, address_of_content
 from hornbook.tokenizers.engine.merging import SHORT
 from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_joints, fill_pairs
 from hornbook.tokenizers.engine.utf8 import SPARE as UTF8_SPARE
 from hornbook.tokenizers.engine.utf8 import WIDEST, write_utf8
-from hornbook.tokenizers.engine.words import KEYS_APART, LINE
+from hornbook.tokenizers.engine.words import KEYS_APART, LINE, byte_masks
 from hornbook.tokenizers.engine.workspace import PLACE
 from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.text import utf8
@@ -51,10 +51,6 @@ USUAL_ROOM = USUAL_TEXT + 64
 LAZY = 1 << 28
 """Texts up to here get room for as many ids as they can have; longer ones as they need it [bytes].
 What is asked for and never written to costs nothing, as long as there is not too much of it."""
-
-
-Content: TypeAlias = bytes | memoryview | NDArray[np.uint8]
-"""A text as bytes."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ class Tables:
             pairs = np.full(slots, EMPTY, dtype=np.uint64)
             self.block[fields.PAIRS] = address_of(pairs)
             self.block[fields.PAIR_SHIFT] = 64 - bits
-            if fill_pairs(address_of(self.block), merges, slots, 256) >= 0:
+            if fill_pairs(address_of(self.block), merges, slots):
                 break
             bits += 1
         self._keep(fields.PAIRS, pairs)
@@ -287,23 +283,3 @@ class Encoder:
                     ids.resize(room, refcheck=False)
         ids.resize(count, refcheck=False)
         return ids
-
-
-def address_of_content(content: Content) -> int:
-    """Return where a text stands."""
-    if isinstance(content, bytes):
-        return address_of_bytes(content) or 0
-    if isinstance(content, np.ndarray):
-        return address_of(content)
-    return address_of(np.frombuffer(content, dtype=np.uint8))
-
-
-def byte_masks() -> NDArray[np.uint64]:
-    """Return, for 0 to 15 bytes, the mask of the first so many of 16: uint64 [16, 2].
-
-    >>> [hex(half) for half in byte_masks()[9].tolist()]
-    ['0xffffffffffffffff', '0xff']
-    """
-    masks = [(1 << 8 * size) - 1 for size in range(16)]
-    halves = [[mask & 0xFFFFFFFFFFFFFFFF, mask >> 64] for mask in masks]
-    return np.array(halves, dtype=np.uint64)

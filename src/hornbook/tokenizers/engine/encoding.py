@@ -1,6 +1,6 @@
 """From text to ids: pre-tokens are cut, looked up in a cache, or merged.
 
-cut             the ends of the next pre-tokens, a few hundred at a time
+cut             the ends of the next pre-tokens, a hundred or so at a time
 make_keys       what each of up to 15 bytes is looked for by, and where
 encode          most often found there
 word_ids        or in the other half of that cache line, or to be merged
