@@ -1,12 +1,15 @@
 """What the engine knows of a vocabulary: tables made once, for all threads, that never change.
 
-merges          u+g -> 256, h+256 -> 257
+    merges          u+g -> 256, h+256 -> 257
 
-BYTE_PAIRS      u g: 256                    the id that two bytes make
-PAIRS           u g: 256, h 256: 257        the id that two ids make
-LEFTS, RIGHTS   256: u g, 257: h 256        what an id is made of
-JOINTS          u g, h u                    bytes that stand side by side in some token
-LENGTHS         256: 2, 257: 3              how many bytes an id stands for
+    BYTE_IDS        h: 104                      the id of a byte, here in the order of bytes
+    BYTE_PAIRS      u g: 256                    the id that two bytes make
+    PAIRS           u g: 256, h 256: 257        the id that two ids make
+    LEFTS, RIGHTS   256: u g, 257: h 256        what an id is made of
+    JOINTS          u g, h u                    bytes that stand side by side in some token
+    LENGTHS         256: 2, 257: 3              how many bytes an id stands for
+
+All fields are listed in ``workspace``.
 """
 
 from __future__ import annotations
