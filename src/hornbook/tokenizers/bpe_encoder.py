@@ -170,7 +170,8 @@ class BPEEncoder:
 
     def _brought(self, listener: Listener) -> Encoder:
         engine.announce(listener)
-        from hornbook.tokenizers.engine.encoder import Encoder, Vocabulary
+        from hornbook.tokenizers.engine.encoder import Encoder
+        from hornbook.tokenizers.engine.tables import Vocabulary
 
         merges = np.array(self._merges, dtype=np.int32).reshape(-1, 2)
         encoder = Encoder(Vocabulary(self._pattern, self._tokens, merges, self._byte_order))

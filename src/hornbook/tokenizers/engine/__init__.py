@@ -19,6 +19,7 @@
     phrases         the cache of longer ones
     encoding        from text to ids, from cache hit to merge
     utf8            from Python's text to its bytes
+    tables          what is known of a vocabulary
     encoder         all of it behind one object
     counting        how often each pre-token occurs
     counter         its tables, and how they grow

@@ -4,9 +4,8 @@ Kernels see a workspace as one array of int64, whose fields are addresses and si
 
     pairs = field(workspace, PAIRS)
 
-What fills one stands in ``encoder``: ``Tables`` never change and are shared by all threads of a
-process; each thread that encodes takes a ``Workspace`` of its own, for its caches are written to
-all the time.
+``tables.Tables`` never change and are shared by all threads of a process. Each thread that encodes
+takes an ``encoder.Workspace`` of its own, for its caches are written to all the time.
 """
 
 from __future__ import annotations
