@@ -158,7 +158,7 @@ def test_more_bytes_than_a_training_can_hold(monkeypatch: pytest.MonkeyPatch) ->
     from hornbook.tokenizers.engine import trainer
 
     counts = PreTokenCounts.from_mapping({b"hug": 10, b"pug": 5}, "gpt2")
-    monkeypatch.setattr(trainer, "CELLS", 8)
+    monkeypatch.setattr(trainer, "MOST_CELLS", 8)
     with pytest.raises(TokenizerError, match=r"have 6 bytes together, and training takes up to 8"):
         by_kernels(counts, 4)
 

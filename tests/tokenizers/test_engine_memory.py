@@ -14,7 +14,8 @@ import ctypes, faulthandler, mmap, random
 import numpy as np
 from hornbook.tokenizers import BPETokenizer
 from hornbook.tokenizers.engine.counter import Counter
-from hornbook.tokenizers.engine.encoder import Encoder, Vocabulary
+from hornbook.tokenizers.engine.encoder import Encoder
+from hornbook.tokenizers.engine.tables import Vocabulary
 
 faulthandler.enable()
 page, pages = mmap.PAGESIZE, 4

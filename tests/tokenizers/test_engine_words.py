@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hornbook.kernels import kernel
 from hornbook.tokenizers.engine import words
 from hornbook.tokenizers.engine import workspace as fields
-from hornbook.tokenizers.engine.encoder import Tables, Vocabulary, Workspace
+from hornbook.tokenizers.engine.encoder import Workspace
 from hornbook.tokenizers.engine.machine import address_of
+from hornbook.tokenizers.engine.tables import Tables, Vocabulary
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

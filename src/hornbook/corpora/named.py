@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from hornbook.cache import cache_folder
 from hornbook.corpora.separation import DocumentRule
-from hornbook.download import download
 from hornbook.durable import write_durably
 from hornbook.errors import CorpusError
 from hornbook.listener import SILENT, Listener
@@ -141,6 +140,8 @@ def fetch(corpus: NamedCorpus, *, listener: Listener = SILENT) -> Path:
         raise CorpusError(f"{corpus.name} comes with Python; there is nothing to fetch")
     if text.is_file():
         return text
+    from hornbook.download import download  # brings HTTP and TLS, which few have use for
+
     if corpus.convert is None:
         download(corpus.address, text, sha256=corpus.sha256, error=CorpusError, listener=listener)
         return text

@@ -18,7 +18,10 @@ In the order to read them:
 
     bpe_reference     byte pair encoding, as on paper: the readable twin of all that is fast
     counting          the first phase of training: how often each pre-token occurs
+    byte_sort         sorting millions of pre-tokens
     counts            what comes of it, and can be kept, sent and put together
+    counts_file       ... on disk
+    cluster_counting  counting on many machines
     bpe_training      the other phases: merges from counts
     bpe_encoder       merges applied to text
     engine            all three again, as kernels

@@ -188,6 +188,10 @@ class Tokenizer(ABC):
             threads: how many may work at once; as many as there are cores if not given. They
                 serve texts in which nothing is special. (Making lists takes longer than
                 encoding, and only one thread can: see ``encode_batch_arrays``.)
+
+        Raises:
+            TokenizerError: as ``encode`` (the text is named by its number), ``texts`` is one text,
+                or ``threads`` is below 1.
         """
         if isinstance(texts, str):
             raise TokenizerError("encode_batch takes several texts; one text goes to encode")
@@ -209,7 +213,8 @@ class Tokenizer(ABC):
             threads: how many work at once; as many as there are cores if not given.
 
         Raises:
-            TokenizerError: something is no Unicode text (named by its number), or is one text.
+            TokenizerError: something is no Unicode text (named by its number), ``texts`` is one
+                text, or ``threads`` is below 1.
         """
         if isinstance(texts, str | bytes):
             raise TokenizerError("several texts are expected; one goes to encode_array")
@@ -232,7 +237,7 @@ class Tokenizer(ABC):
             threads: how many may share a long text.
 
         Raises:
-            TokenizerError: ``text`` is no Unicode text.
+            TokenizerError: ``text`` is no Unicode text, or ``threads`` is below 1.
         """
         whole = text if isinstance(text, str) else content_of(text)
         return self._encode_any(whole, thread_count(threads))
@@ -254,10 +259,12 @@ class Tokenizer(ABC):
         """Yield the token ids of a text that comes in pieces, as uint32 arrays.
 
         Put end to end they are the ids of the whole text, however it is cut. What is held back
-        is the text since the last place where a cut is safe, and at least a block.
+        is up to four blocks a thread (see ``streams.BLOCK``), and the text since the last place
+        where a cut is safe.
 
         Raises:
-            TokenizerError: a piece is no Unicode text; it is named by its number.
+            TokenizerError: a piece is no Unicode text (named by its number), or ``threads`` is
+                below 1.
         """
         named = (content_of(piece, f"piece {number}") for number, piece in enumerate(pieces))
         contents = whole_blocks(named, self._safe_cut)

@@ -156,8 +156,8 @@ class BPETokenizer(Tokenizer):
             threads, max_memory: see ``counting.count_pre_tokens``.
 
         Raises:
-            TokenizerError: the texts hold no character, ``vocab_size`` leaves no room beside the
-                bytes and the special tokens, or the pattern cannot be used.
+            TokenizerError: the texts hold no character, ``vocab_size`` has no room for the bytes
+                and the special tokens, or the pattern cannot be used.
             VocabularyUnfinished: Ctrl-C while merging; carries the vocabulary so far.
         """
         _merge_count(vocab_size, check_special_tokens(special_tokens), min_frequency)
@@ -285,7 +285,8 @@ def _merge_count(vocab_size: int, special_tokens: Sequence[str], min_frequency: 
     """Return how many merges a vocabulary has room for.
 
     Raises:
-        TokenizerError: it has none, or ``min_frequency`` is below 1.
+        TokenizerError: it has none for the bytes and the special tokens, or ``min_frequency``
+            is below 1.
     """
     taken = 256 + len(special_tokens)
     if vocab_size < taken:

@@ -42,6 +42,9 @@ SMALL = 1 << 13
 WORTH_LOADING, WORTH_COMPILING = 1 << 17, 1 << 23
 """How much text the twin may encode in all before kernels are read, or compiled [bytes]."""
 
+WORTH_THREADS = 1 << 16
+"""Up to so much text, one thread is done before several have begun [bytes]."""
+
 
 class BPEEncoder:
     """The merges of one vocabulary, ready to be applied. Any number of threads may ask at once.
@@ -97,10 +100,10 @@ class BPEEncoder:
         kernels = self._kernels or self._kernels_for(size)
         if kernels is None:
             return map(self._twin_ids, texts)
-        return kernels.ids_of_all(texts, threads if size > 1 << 16 else 1)
+        return kernels.ids_of_all(texts, threads if size > WORTH_THREADS else 1)
 
     def listed(self, text: str) -> list[int]:
-        """Return the ids of a text as a list."""
+        """Return the ids of a text that was checked, as a list."""
         kernels = self._kernels or self._kernels_for(len(text))
         if kernels is None:
             return self._split_ids(text)
@@ -167,7 +170,8 @@ class BPEEncoder:
 
     def _brought(self, listener: Listener) -> Encoder:
         engine.announce(listener)
-        from hornbook.tokenizers.engine.encoder import Encoder, Vocabulary
+        from hornbook.tokenizers.engine.encoder import Encoder
+        from hornbook.tokenizers.engine.tables import Vocabulary
 
         merges = np.array(self._merges, dtype=np.int32).reshape(-1, 2)
         encoder = Encoder(Vocabulary(self._pattern, self._tokens, merges, self._byte_order))

@@ -192,7 +192,7 @@ def _blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
 def _count_by_regex(
     parts: Iterable[bytes], pattern: str, max_memory: int | None, progress: Progress
 ) -> tuple[_Counted, int]:
-    """Count with the ``regex`` module: for patterns that no kernel knows."""
+    """Count with the ``regex`` module: patterns that no kernel knows, and small texts."""
     split = splitter(pattern)
     tally: Tally[str] = Tally()
     limit = None if max_memory is None else max(max_memory // _ENTRY_BYTES, 1024)

@@ -77,7 +77,7 @@ _CERTAIN = regex.compile(r"(?r)(?<=\p{L})(?=[^\p{L}\p{M}'’])")
 
 
 def safe_cut(content: bytes) -> int:
-    """Return the last place where every named pattern cuts, whatever comes before or after.
+    """Return the last place where every published pattern and "words" cut, whatever is around it.
 
     That is behind a letter, where neither a letter, a mark nor an apostrophe follows. The text
     before and the text behind can then be encoded apart. 0 if there is no such place.

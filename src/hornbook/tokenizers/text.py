@@ -39,7 +39,11 @@ def utf8(text: str, where: str = "the text") -> bytes:
 
 
 def content_of(text: str | bytes, where: str = "the text") -> bytes:
-    """Return a text, or bytes that are a text or not, as bytes."""
+    """Return a text, or bytes that are a text or not, as bytes.
+
+    Raises:
+        TokenizerError: as ``utf8``.
+    """
     return bytes(text) if isinstance(text, bytes | bytearray) else utf8(text, where)
 
 

@@ -8,21 +8,25 @@
     cutting_cl100k  where GPT-4's does
     cutting_o200k   where GPT-4o's does
     cutting         all three behind one name
+    workspace       the memory that encoding works in
     pairs           what two ids make
     merging         merging one pre-token
     segments        merging a long one
     ideographs      merging Chinese
-    workspace       the memory that encoding works in
     arena           what does not fit into the entry of a cache
+    eight_words     what eight short pre-tokens are looked for by, at once
     words           the cache of short pre-tokens
     phrases         the cache of longer ones
     encoding        from text to ids, from cache hit to merge
     utf8            from Python's text to its bytes
+    tables          what is known of a vocabulary
     encoder         all of it behind one object
     counting        how often each pre-token occurs
+    counter         its tables, and how they grow
     training_state  what is known between two merges
     pair_queue      which pair is merged next
     learning        merges from counts
+    trainer         its arrays, and a person who watches
     decoding        from ids to bytes
 
 Nothing here is imported before it is worth compiling; see ``bpe_encoder``.
@@ -42,7 +46,7 @@ _LOG = logging.getLogger("hornbook")
 
 def kept() -> bool:
     """Whether this machine has compiled kernels of the engine as it stands, without loading any."""
-    if f"{__name__}.encoder" in sys.modules:
+    if any(f"{__name__}.{user}" in sys.modules for user in ("encoder", "counter")):
         return True
     return any(kernel_folder(Path(__file__).parent).glob("encoding.encode-*.nbi"))
 

@@ -1,7 +1,7 @@
 """The arena: what does not fit into the entry of a cache. Records stand one behind the other.
 
     8 bytes         how many ids
-    4 bytes each    the ids
+    4 bytes each    the ids, to a multiple of 8
     8 bytes         for phrases: how many bytes, and the bytes behind that
 
 Nothing is ever taken out; when it is nearly full, the caches are emptied and it begins anew.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from hornbook.tokenizers.engine import counting as fields
 from hornbook.tokenizers.engine.counting import ENTRY, add_all, content_size, count, write_out
 from hornbook.tokenizers.engine.cutting import PATTERNS
-from hornbook.tokenizers.engine.encoder import address_of_content, byte_masks
-from hornbook.tokenizers.engine.machine import address_of
+from hornbook.tokenizers.engine.machine import address_of, address_of_content
+from hornbook.tokenizers.engine.words import byte_masks
 from hornbook.tokenizers.unicode_classes import class_table
 
 WORD_BITS, PHRASE_BITS, ARENA_BYTES = 15, 10, 1 << 16

@@ -34,7 +34,7 @@ from hornbook.tokenizers.engine.machine import (
     store_u64,
 )
 from hornbook.tokenizers.engine.phrases import phrase_hash
-from hornbook.tokenizers.engine.words import WORD, last_bytes, mixed
+from hornbook.tokenizers.engine.words import SPREAD, WORD, last_bytes, mixed
 from hornbook.tokenizers.engine.workspace import field, set_field
 
 ENTRY = 24
@@ -44,10 +44,10 @@ KEY = 24
 """How many bytes the key of a word takes: those of an entry, and the entry's address."""
 
 ENDS_ROOM = 768
+"""How many pre-tokens are cut at a time at the most."""
 
 WIDE = 8
-
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""The bytes of an int64."""
 
 (
     CLASSES,  # uint8 [1114112]: the class of each code point
@@ -185,7 +185,7 @@ def add_phrase(counter: Int, text: Int, size: Int, times: Int) -> None:
     """Count a pre-token of 16 bytes or more."""
     hashed = phrase_hash(text, size)
     bits = field(counter, PHRASE_BITS)
-    entry = field(counter, PHRASES) + ENTRY * np.int64((hashed * _SPREAD) >> np.uint64(64 - bits))
+    entry = field(counter, PHRASES) + ENTRY * np.int64((hashed * SPREAD) >> np.uint64(64 - bits))
     last = field(counter, PHRASES) + (ENTRY << bits)
     while True:
         if load_i64(entry + 16) == 0:

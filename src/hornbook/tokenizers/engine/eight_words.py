@@ -19,7 +19,7 @@ from llvmlite.binding import get_host_cpu_features
 from numba import config, types
 from numba.core import cgutils
 
-from hornbook.tokenizers.engine.machine import intrinsic
+from hornbook.tokenizers.engine.machine import emit_prefetch, in_every_lane, intrinsic
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
@@ -55,9 +55,7 @@ class _Eight:
 
     def everywhere(self, value: Any) -> Any:
         """A value that is known at run time, eight times."""
-        one = self.builder.insert_element(ir.Constant(self.kind, ir.Undefined), value, _INT32(0))
-        first = ir.Constant(ir.VectorType(_INT32, EIGHT), [0] * EIGHT)
-        return self.builder.shuffle_vector(one, one, first)
+        return in_every_lane(self.builder, value, self.kind)
 
     def load(self, address: Any) -> Any:
         """The eight at an address."""
@@ -134,24 +132,9 @@ def make_eight_keys(
         own.store(builder.select(long, own.all(0xFFFF), high), builder.add(key, stride))
         target = builder.add(key, builder.shl(stride, _INT64(1)))
         own.store(entries, target)
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
         for number in range(EIGHT):
-            entry = builder.extract_element(entries, _INT32(number))
-            address = builder.inttoptr(entry, pointer)
-            builder.call(prefetch, [address, _INT32(0), _INT32(3), _INT32(1)])
+            emit_prefetch(builder, builder.extract_element(entries, _INT32(number)))
         return builder.extract_element(stops, _INT32(EIGHT - 1))
 
-    signature = types.int64(
-        types.int64,
-        types.int64,
-        types.int64,
-        types.int64,
-        types.uint64,
-        types.uint64,
-        types.uint64,
-        types.int64,
-        types.int64,
-    )
-    return signature, emit
+    signed, unsigned = types.int64, types.uint64
+    return signed(*[signed] * 4, *[unsigned] * 3, *[signed] * 2), emit

@@ -1,4 +1,4 @@
-"""The encoder of one vocabulary: tables made once, and a workspace for each thread that asks.
+"""The encoder of one vocabulary: its tables, and a workspace for each thread that asks.
 
     encoder = Encoder(Vocabulary(...))
     encoder.ids(b"To be, or not to be")     # uint32 [tokens]
@@ -9,28 +9,24 @@ A text that several threads are to share is cut beforehand; see ``patterns.safe_
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hornbook.tokenizers.engine import workspace as fields
-from hornbook.tokenizers.engine.cutting import PATTERNS
 from hornbook.tokenizers.engine.encoding import SPARE, encode, fill_words
-from hornbook.tokenizers.engine.ideographs import fill_crossed
-from hornbook.tokenizers.engine.machine import address_of, address_of_bytes
+from hornbook.tokenizers.engine.machine import Content, address_of, address_of_content
 from hornbook.tokenizers.engine.merging import SHORT
-from hornbook.tokenizers.engine.pairs import EMPTY, FILTER_BITS, NONE, fill_joints, fill_pairs
+from hornbook.tokenizers.engine.tables import Tables, Vocabulary
 from hornbook.tokenizers.engine.utf8 import SPARE as UTF8_SPARE
 from hornbook.tokenizers.engine.utf8 import WIDEST, write_utf8
 from hornbook.tokenizers.engine.words import KEYS_APART, LINE
 from hornbook.tokenizers.engine.workspace import PLACE
 from hornbook.tokenizers.streams import gathered
 from hornbook.tokenizers.text import utf8
-from hornbook.tokenizers.unicode_classes import class_table
 
 WORD_LINES = 1 << 18
 PHRASE_ENTRIES = 1 << 16
@@ -51,83 +47,6 @@ USUAL_ROOM = USUAL_TEXT + 64
 LAZY = 1 << 28
 """Texts up to here get room for as many ids as they can have; longer ones as they need it [bytes].
 What is asked for and never written to costs nothing, as long as there is not too much of it."""
-
-
-Content: TypeAlias = bytes | memoryview | NDArray[np.uint8]
-"""A text as bytes."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What the engine knows of a BPE vocabulary.
-
-    Attributes:
-        pattern: one of ``cutting.PATTERNS``.
-        tokens: the bytes of every id that is a byte or made by a merge, in the order of ids.
-        merges: int32 [merges, 2], in their order.
-        byte_order: the byte of each id below 256.
-    """
-
-    pattern: str
-    tokens: Sequence[bytes]
-    merges: NDArray[np.int32]
-    byte_order: bytes
-
-
-class Tables:
-    """The tables of one vocabulary that never change, and their fields in every workspace."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        size = len(vocabulary.tokens)
-        self.vocabulary_size = size
-        self.block = np.zeros(fields.FIELDS, dtype=np.int64)
-        self._kept: list[NDArray[Any]] = []
-        self.content = np.frombuffer(b"".join(vocabulary.tokens) + bytes(16), dtype=np.uint8)
-        lengths = np.array([len(token) for token in vocabulary.tokens], dtype=np.int32)
-        self.ends = np.cumsum(lengths, dtype=np.int64)
-        byte_ids = np.empty(256, dtype=np.int32)
-        byte_ids[np.frombuffer(vocabulary.byte_order, dtype=np.uint8)] = np.arange(256)
-        self.block[fields.PATTERN] = PATTERNS.index(vocabulary.pattern)
-        self._keep(fields.CLASSES, class_table())
-        self._keep(fields.BYTE_IDS, byte_ids)
-        self._keep(fields.LENGTHS, lengths)
-        self._add_pairs(vocabulary.merges, byte_ids)
-        joints = np.zeros(1 << 16, dtype=np.uint8)
-        fill_joints(joints, self.content, self.ends)
-        self._keep(fields.JOINTS, joints)
-        self._keep(fields.BYTE_MASKS, byte_masks())
-
-    def _keep(self, field: int, array: NDArray[Any]) -> None:
-        self.block[field] = address_of(array)
-        self._kept.append(array)
-
-    def _add_pairs(self, merges: NDArray[np.int32], byte_ids: NDArray[np.int32]) -> None:
-        halves = np.full((2, self.vocabulary_size), -1, dtype=np.int32)
-        halves[:, 256 : 256 + len(merges)] = merges.T
-        crossed = np.zeros(self.vocabulary_size, dtype=np.uint64)
-        fill_crossed(crossed, halves, self.content, self.ends)
-        self._keep(fields.CROSSED, crossed)
-        self._keep(fields.LEFTS, np.ascontiguousarray(halves[0]))
-        self._keep(fields.RIGHTS, np.ascontiguousarray(halves[1]))
-        byte_of = np.argsort(byte_ids)
-        byte_pairs = np.full(1 << 16, NONE, dtype=np.int32)
-        of_bytes = (merges < 256).all(axis=1)
-        left, right = byte_of[merges[of_bytes]].T
-        byte_pairs[left << 8 | right] = 256 + np.flatnonzero(of_bytes)
-        self._keep(fields.BYTE_PAIRS, byte_pairs)
-        bits = max(10, len(merges).bit_length())
-        pair_filter = np.zeros(1 << FILTER_BITS >> 6, dtype=np.uint64)
-        self.block[fields.PAIR_FILTER] = address_of(pair_filter)
-        while True:
-            slots = (1 << bits) + 256
-            pairs = np.full(slots, EMPTY, dtype=np.uint64)
-            self.block[fields.PAIRS] = address_of(pairs)
-            self.block[fields.PAIR_SHIFT] = 64 - bits
-            if fill_pairs(address_of(self.block), merges, slots, 256) >= 0:
-                break
-            bits += 1
-        self._keep(fields.PAIRS, pairs)
-        self._keep(fields.PAIR_FILTER, pair_filter)
 
 
 class Workspace:
@@ -288,23 +207,3 @@ class Encoder:
                     ids.resize(room, refcheck=False)
         ids.resize(count, refcheck=False)
         return ids
-
-
-def address_of_content(content: Content) -> int:
-    """Return where a text stands."""
-    if isinstance(content, bytes):
-        return address_of_bytes(content) or 0
-    if isinstance(content, np.ndarray):
-        return address_of(content)
-    return address_of(np.frombuffer(content, dtype=np.uint8))
-
-
-def byte_masks() -> NDArray[np.uint64]:
-    """Return, for 0 to 15 bytes, the mask of the first so many of 16: uint64 [16, 2].
-
-    >>> [hex(half) for half in byte_masks()[9].tolist()]
-    ['0xffffffffffffffff', '0xff']
-    """
-    masks = [(1 << 8 * size) - 1 for size in range(16)]
-    halves = [[mask & 0xFFFFFFFFFFFFFFFF, mask >> 64] for mask in masks]
-    return np.array(halves, dtype=np.uint64)

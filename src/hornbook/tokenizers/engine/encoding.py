@@ -1,11 +1,13 @@
 """From text to ids: pre-tokens are cut, looked up in a cache, or merged.
 
-cut             the ends of the next pre-tokens, a few hundred at a time
-make_keys       what each of up to 15 bytes is looked for by, and where
-encode          most often found there
-word_ids        or in the other half of that cache line, or to be merged
-phrase_ids      a longer one: the cache of phrases, or cut at joints into words
-merging         what no cache knows (Chinese: ``ideographs``)
+    cut             the ends of the next pre-tokens, a hundred or so at a time
+    make_keys       what each of up to 15 bytes is looked for by, and where
+    encode          most often found there
+    word_ids        or in the other half of that cache line, or to be merged
+    phrase_ids      a longer one: the cache of phrases, or cut at joints into words
+    merging         what no cache knows (Chinese: ``ideographs``)
+
+What they read and write stands in a ``workspace``.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def lay_out(
     pair_counts: NDArray[np.int64],
     pair_places: NDArray[np.int64],
 ) -> None:
-    """Phases 1 and 2: write the pre-tokens into the cells, and count the pairs of bytes.
+    """Phase 2: write the pre-tokens into the cells, and count the pairs of bytes.
 
     Args:
         content: all different pre-tokens, end to end; those of one byte get no cells.

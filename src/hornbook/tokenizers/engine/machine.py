@@ -28,6 +28,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import models, register_model
+from numpy.typing import NDArray
 
 intrinsic: Any = numba_intrinsic
 """What Numba makes of such a function has other arguments than it says."""
@@ -38,7 +39,7 @@ Int: TypeAlias = int | np.int64
 WINDOW = 64
 """How many bytes one mask describes."""
 
-_BYTE, _INT32, _MASK = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_BYTE, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 def bytes_between_twin(window: bytes, low: int, high: int) -> int:
@@ -65,22 +66,21 @@ def bytes_between(typingctx: Any, address: Any, low: Any, high: Any) -> Any:
         window.align = 1
 
         def everywhere(value: Any) -> Any:
-            byte = builder.trunc(value, _BYTE)
-            one = builder.insert_element(ir.Constant(vector, ir.Undefined), byte, _int32(0))
-            return builder.shuffle_vector(
-                one, one, ir.Constant(ir.VectorType(ir.IntType(32), WINDOW), [0] * WINDOW)
-            )
+            return in_every_lane(builder, builder.trunc(value, _BYTE), vector)
 
         # One unsigned comparison: what lies below ``low`` wraps around to the far end.
         distance = builder.sub(window, everywhere(lowest))
         inside = builder.icmp_unsigned("<=", distance, everywhere(builder.sub(highest, lowest)))
-        return builder.bitcast(inside, _MASK)
+        return builder.bitcast(inside, _INT64)
 
     return types.uint64(types.int64, types.int64, types.int64), emit
 
 
-def _int32(value: int) -> Any:
-    return ir.Constant(ir.IntType(32), value)
+def in_every_lane(builder: Any, value: Any, vector: Any) -> Any:
+    """Emit a vector that holds a value, known at run time, as often as it has room."""
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _INT32(0))
+    first = ir.Constant(ir.VectorType(_INT32, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(one, one, first)
 
 
 def _loading(kind: Any, width: int) -> Any:
@@ -110,7 +110,7 @@ def _storing(kind: Any, width: int) -> Any:
     return store
 
 
-# Little-endian, at any address. A load gives the unsigned type of its width.
+# Little-endian, at any address.
 load_u8: Any = _loading(types.uint8, 8)
 load_u16: Any = _loading(types.uint16, 16)
 load_u32: Any = _loading(types.uint32, 32)
@@ -194,10 +194,7 @@ def with_number(typingctx: Any, row: Any, place: Any, number: Any) -> Any:
         places = ir.Constant(row.vector, list(range(row.count)))
 
         def everywhere(scalar: Any) -> Any:
-            one = builder.insert_element(
-                ir.Constant(row.vector, ir.Undefined), builder.trunc(scalar, _INT32), _int32(0)
-            )
-            return builder.shuffle_vector(one, one, ir.Constant(row.vector, [0] * row.count))
+            return in_every_lane(builder, builder.trunc(scalar, _INT32), row.vector)
 
         here = builder.icmp_unsigned("==", everywhere(index), places)
         return builder.select(here, everywhere(value), old)
@@ -213,7 +210,7 @@ def lowest_in(typingctx: Any, row: Any) -> Any:
         kind = ir.FunctionType(_INT32, [row.vector])
         name = f"llvm.vector.reduce.umin.v{row.count}i32"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.zext(builder.call(function, [arguments[0]]), _MASK)
+        return builder.zext(builder.call(function, [arguments[0]]), _INT64)
 
     return types.int64(row), emit
 
@@ -223,14 +220,19 @@ def prefetch(typingctx: Any, address: Any) -> Any:
     """Ask for the cache line at an address, which will be read soon."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer, number = _BYTE.as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-        read, keep, data = number(0), number(3), number(1)
-        builder.call(function, [builder.inttoptr(arguments[0], pointer), read, keep, data])
+        emit_prefetch(builder, arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), emit
+
+
+def emit_prefetch(builder: Any, address: Any) -> None:
+    """Emit what asks for the cache line at an address."""
+    pointer = _BYTE.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+    read, keep, data = _INT32(0), _INT32(3), _INT32(1)
+    builder.call(function, [builder.inttoptr(address, pointer), read, keep, data])
 
 
 @intrinsic
@@ -263,16 +265,6 @@ def count_bits(typingctx: Any, mask: Any) -> Any:
     return types.int64(types.uint64), emit
 
 
-@intrinsic
-def pointer_to(typingctx: Any, address: Any) -> Any:
-    """Return an address as what ``numba.carray`` takes."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], _BYTE.as_pointer())
-
-    return types.voidptr(types.int64), emit
-
-
 def address_of(array: np.ndarray) -> int:
     """Return where an array's first element stands; keep the array while it is in use."""
     return array.__array_interface__["data"][0]
@@ -282,3 +274,20 @@ address_of_bytes: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(
     ("PyBytes_AsString", ctypes.pythonapi)
 )
 """Return where the content of ``bytes`` stands; a tenth of the time it takes through an array."""
+
+unwritten_bytes: Any = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
+"""Return ``bytes`` to be written before anybody sees them: ``unwritten_bytes(None, size)``."""
+
+Content: TypeAlias = bytes | memoryview | NDArray[np.uint8]
+"""A text as bytes."""
+
+
+def address_of_content(content: Content) -> int:
+    """Return where a text stands; keep it while the address is in use."""
+    if isinstance(content, bytes):
+        return address_of_bytes(content) or 0
+    if isinstance(content, np.ndarray):
+        return address_of(content)
+    return address_of(np.frombuffer(content, dtype=np.uint8))

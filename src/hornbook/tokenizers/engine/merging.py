@@ -185,9 +185,8 @@ def merge_long(workspace: Int, text: Int, size: Int, out: Int) -> Int:
 
     A token's id stands at its first byte (elsewhere -1), its beginning at its last byte.
     """
-    room = np.empty(
-        FIRST + (4 + 4 + 3 * 8) * size, dtype=np.uint8
-    )  # 3 nodes: one a byte, two a merge
+    # Three nodes a byte: one for the pair that it begins, two for what a merge makes.
+    room = np.empty(FIRST + (4 + 4 + 3 * 8) * size, dtype=np.uint8)
     memory = np.int64(room.ctypes.data)
     ids = memory + FIRST
     for place in range(0, FIRST, 8):

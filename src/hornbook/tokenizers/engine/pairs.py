@@ -1,8 +1,11 @@
 """What two ids make, and which bytes never stand together: tables made once from the merges.
 
 A pair is looked for in a bit filter first, for most pairs make nothing, and then in a hash table
-of words that hold both ids and the id they make. A full table is a near one: half as full and
-twice as large, merging took a fifth longer.
+of words that hold both ids and the id they make:
+
+    0 0 left right made         1, 1, 20, 20 and 22 bits; all ones in an empty slot
+
+A full table is a near one: half as full and twice as large, merging took a fifth longer.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ NONE = np.int64(0x3FFFFF)
 """No token; greater than every id."""
 
 FILTER_BITS = 20
-"""Most pairs make nothing. Of those, so many bits tell nearly all at once; they are a tenth of the
-table, and stay in the processor's cache."""
+"""The filter has 2^20 bits, which tell nearly all pairs that make nothing: 128 KiB, which stay in
+the processor's cache."""
 
 ID_BITS = 20
 """Ids have to fit in so many bits, for two ids and the id they make to fit in one word."""
@@ -28,29 +31,26 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @kernel
-def fill_pairs(workspace: Int, merges: np.ndarray, slots: Int, first_id: Int) -> Int:
+def fill_pairs(workspace: Int, merges: np.ndarray, slots: Int) -> bool:
     """Fill the empty table of pairs from merges, int32 [merges, 2].
 
     Args:
         slots: how many the table has; a search never goes back to its beginning.
-        first_id: the id that the first merge makes.
 
     Returns:
-        the greatest slot in use, or -1 if the table is too small for its longest search.
+        whether there were enough for the longest search.
     """
     pairs, shift = field(workspace, PAIRS), field(workspace, PAIR_SHIFT)
-    greatest = np.int64(0)
     for number in range(len(merges)):
         pair = np.int64(merges[number, 0]) << ID_BITS | np.int64(merges[number, 1])
         slot = pair_slot(pair, shift)
         while slot < slots and load_u64(pairs + 8 * slot) != EMPTY:
             slot += 1
         if slot >= slots - 1:
-            return np.int64(-1)
-        store_u64(pairs + 8 * slot, np.uint64(pair << 22 | (first_id + number)))
+            return False
+        store_u64(pairs + 8 * slot, np.uint64(pair << 22 | (256 + number)))
         set_bit(field(workspace, PAIR_FILTER), pair_slot(pair, 64 - FILTER_BITS))
-        greatest = max(greatest, slot)
-    return greatest
+    return True
 
 
 @kernel

@@ -66,6 +66,17 @@ def space_or_lines_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
 
 
 @inlined
+def digits_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
+    r"""Return where ``\p{N}{1,3}`` ends that begins at a place."""
+    for _ in range(3):
+        if place < end:
+            found = character(text, place, end, classes)
+            if in_set(found, NUMBERS):
+                place += found >> SIZE
+    return place
+
+
+@inlined
 def run_in(mask: np.uint64, place: Int) -> Int:
     """Return the place after a run of ones that begins at a place, at most 64."""
     return place + trailing_zeros(~(mask >> np.uint64(place)))
@@ -106,23 +117,12 @@ def spaces_in(spaces: np.uint64, lines: np.uint64, inner: np.uint64, place: Int)
 
 @inlined
 def digits_in(numbers: np.uint64, inner: np.uint64, place: Int) -> Int:
-    r"""Return where ``\p{N}{1,3}`` ends that begins at a place."""
+    r"""Return where ``\p{N}{1,3}`` ends that begins at a place; 64 if unknown."""
     for _ in range(3):
         if place < DECIDED and has(numbers, place):
             place = next_sign(inner, place)
         elif place >= DECIDED:
             return np.int64(WINDOW)
-    return place
-
-
-@inlined
-def digits_end(text: Int, place: Int, end: Int, classes: Int) -> Int:
-    r"""Return where ``\p{N}{1,3}`` ends that begins at a place."""
-    for _ in range(3):
-        if place < end:
-            found = character(text, place, end, classes)
-            if in_set(found, NUMBERS):
-                place += found >> SIZE
     return place
 
 

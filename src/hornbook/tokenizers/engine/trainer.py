@@ -17,12 +17,11 @@ from hornbook.tokenizers.engine import learning, training_state
 from hornbook.tokenizers.engine.machine import address_of
 from hornbook.tokenizers.engine.training_state import Training, connected
 
-MERGES_AT_ONCE = 512
+MERGES_AT_FIRST, MERGES_AT_ONCE = 16, 512
 """Between two looks at the clock and the keyboard; the first merges are slower."""
-MERGES_AT_FIRST = 16
 
-CELLS = 1 << 31
-"""How many bytes all different pre-tokens may have together."""
+MOST_CELLS = 1 << 31
+"""How many cells the pre-tokens may take, one a byte and one more each: a place is an int32."""
 
 
 def learn_merges(
@@ -51,11 +50,11 @@ def learn_merges(
     Raises:
         TokenizerError: the different pre-tokens have more bytes than a training can hold.
     """
-    if len(content) + len(ends) >= CELLS:
+    if len(content) + len(ends) >= MOST_CELLS:
         raise TokenizerError(
             f"the different pre-tokens have {len(content):,} bytes together, and training takes "
-            f"up to {CELLS:,}: cut the text into smaller pre-tokens with another pattern, or give "
-            "max_memory, which forgets the rarest"
+            f"up to {MOST_CELLS:,}: cut the text into smaller pre-tokens with another pattern, or "
+            "give max_memory, which forgets the rarest"
         )
     # Each merge makes one token less somewhere; memory is not taken for more than there can be.
     merge_count = min(merge_count, len(content) - len(ends))

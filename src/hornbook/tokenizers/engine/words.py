@@ -20,6 +20,7 @@ had 300): leaving the usual way costs the processor more than a slow answer.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hornbook.kernels import inlined
 from hornbook.tokenizers.engine.arena import new_record, store_ids, stored_ids
@@ -54,21 +55,34 @@ WORD = 15
 LINE = 64
 """How many bytes a cache line has: two entries."""
 KEYS_APART = 8 * (ENDS_ROOM + 8)
-"""How far from the first halves of keys their second halves are, and from these the entries."""
+"""How far from the first halves of keys their second halves are, and from these the addresses."""
 ELSEWHERE = 15
+"""In place of a count of ids: they stand in the arena."""
 ELSEWHERE_FROM = np.uint64(ELSEWHERE << 60)
+"""The second half of such an entry's key is not below this one."""
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 SPREAD_MORE = np.uint64(0xC2B2AE3D27D4EB4F)
 """Odd numbers without a pattern; multiplied by them, bits spread upwards."""
 
 
+def byte_masks() -> NDArray[np.uint64]:
+    """Return, for 0 to 15 bytes, the mask of the first so many of 16: uint64 [16, 2].
+
+    >>> [hex(half) for half in byte_masks()[9].tolist()]
+    ['0xffffffffffffffff', '0xff']
+    """
+    masks = [(1 << 8 * size) - 1 for size in range(16)]
+    halves = [[mask & 0xFFFFFFFFFFFFFFFF, mask >> 64] for mask in masks]
+    return np.array(halves, dtype=np.uint64)
+
+
 @inlined
 def make_keys(workspace: Int, text: Int, place: Int, end: Int, count: Int) -> None:
     """Write the key of each pre-token, and ask for the cache line where it may stand.
 
-    A key is the 16 bytes of an entry, and the entry's address. A pre-token that is too long has
-    the key 0 and the address of the whole cache, where nothing ever stands.
+    A key is the 16 bytes of an entry, and the address of its cache line. A pre-token that is too
+    long has a key that no word has, and the address of the whole cache, where nothing ever stands.
     """
     ends, masks = field(workspace, ENDS), field(workspace, BYTE_MASKS)
     words, shift = field(workspace, WORDS), np.uint64(field(workspace, WORD_SHIFT))

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hornbook.cache import cache_folder
-from hornbook.download import download
 from hornbook.durable import file_checksum
 from hornbook.errors import TokenizerError
 from hornbook.listener import SILENT, Listener
@@ -136,6 +135,8 @@ def load_published(name: str, *, listener: Listener = SILENT) -> BPETokenizer:
         return kept
     path = vocabulary.cached_file
     if not path.exists():
+        from hornbook.download import download  # brings 4 MB of HTTP and TLS
+
         download(
             vocabulary.address,
             path,
