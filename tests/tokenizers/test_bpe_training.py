@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hornbook.errors import TokenizerError, VocabularyUnfinished
 from hornbook.listener import Listener, Progress
-from hornbook.tokenizers import BPETokenizer, bpe_reference, bpe_training, counting
+from hornbook.tokenizers import BPETokenizer, bpe, bpe_reference, bpe_training, counting
 from hornbook.tokenizers.counting import count_pre_tokens
 from hornbook.tokenizers.counts import PreTokenCounts
 
@@ -161,6 +161,25 @@ def test_more_bytes_than_a_training_can_hold(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(trainer, "MOST_CELLS", 8)
     with pytest.raises(TokenizerError, match=r"have 6 bytes together, and training takes up to 8"):
         by_kernels(counts, 4)
+
+
+def test_tokens_that_become_documents_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hornbook.tokenizers.engine import trainer
+
+    monkeypatch.setattr(trainer, "MOST_BYTES", 100_000)
+    draw = random.Random(4)
+    text = "".join(draw.choices("abcdefgh", k=20_000)).encode()
+    counts = PreTokenCounts.from_mapping({text: 1}, "none")
+    with pytest.raises(TokenizerError, match=r"bytes together, and a vocabulary may have 100,000"):
+        trainer.learn_merges(counts.content, counts.ends, counts.counts, 20_000, 1)
+    assert len(trainer.learn_merges(counts.content, counts.ends, counts.counts, 500, 1)) == 500
+
+
+def test_a_token_of_a_terabyte_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpe, "MOST_BYTES", 1 << 20)
+    doubled = [(97, 97), *((token, token) for token in range(256, 295))]
+    with pytest.raises(TokenizerError, match=r"merges\[18\]: makes a token of 524,288 bytes"):
+        BPETokenizer(doubled)
 
 
 def documents() -> list[str]:

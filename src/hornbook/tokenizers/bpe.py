@@ -22,7 +22,7 @@ from hornbook.listener import SILENT, Listener
 from hornbook.settings import Settings
 from hornbook.tokenizers.base import Tokenizer
 from hornbook.tokenizers.bpe_encoder import BPEEncoder
-from hornbook.tokenizers.bpe_reference import Pair
+from hornbook.tokenizers.bpe_reference import MOST_BYTES, Pair
 from hornbook.tokenizers.bpe_training import learn_merges
 from hornbook.tokenizers.byte_tokenizer import BYTES
 from hornbook.tokenizers.counting import count_pre_tokens
@@ -306,16 +306,25 @@ def merged_tokens(merges: Sequence[Pair], byte_order: Sequence[int] = BYTE_ORDER
     [b'ug', b'hug']
 
     Raises:
-        TokenizerError: a merge uses an id not made before it, or makes known bytes again.
+        TokenizerError: a merge uses an id not made before it, or makes known bytes again, or all
+            tokens together become too long.
     """
     tokens = [BYTES[byte] for byte in byte_order]
     known = set(tokens)
+    size = 256
     for number, (left, right) in enumerate(merges):
         new_id = 256 + number
         if not (0 <= left < new_id and 0 <= right < new_id):
             raise TokenizerError(
                 f"merges[{number}]: ({left}, {right}) makes token {new_id} and may only use ids "
                 f"from 0 to {new_id - 1}"
+            )
+        length = len(tokens[left]) + len(tokens[right])
+        size += length
+        if size > MOST_BYTES:
+            raise TokenizerError(
+                f"merges[{number}]: makes a token of {length:,} bytes, and with it all tokens "
+                f"have more than the {MOST_BYTES:,} that a vocabulary may have"
             )
         token = tokens[left] + tokens[right]
         if token in known:

@@ -34,6 +34,10 @@ from hornbook.tokenizers.text import corpus_texts
 Pair: TypeAlias = tuple[int, int]
 """Two token ids that stand side by side."""
 
+MOST_BYTES = 1 << 30
+"""How many bytes all tokens may have together. Forty merges, each of the last token with itself,
+would make one of a terabyte; the 200,019 of o200k have 1.4 million."""
+
 Candidate: TypeAlias = tuple[int, str, str, Pair]
 """A pair in the order in which pairs are merged; see ``candidate``."""
 

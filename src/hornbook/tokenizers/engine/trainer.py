@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hornbook.errors import TokenizerError
 from hornbook.listener import SILENT, Listener
+from hornbook.tokenizers.bpe_reference import MOST_BYTES
 from hornbook.tokenizers.engine import learning, training_state
 from hornbook.tokenizers.engine.machine import address_of
 from hornbook.tokenizers.engine.training_state import Training, connected
@@ -48,7 +49,8 @@ def learn_merges(
         the merges in their order, int32 [merges, 2]; fewer where no pair is frequent enough.
 
     Raises:
-        TokenizerError: the different pre-tokens have more bytes than a training can hold.
+        TokenizerError: the different pre-tokens have more bytes than a training can hold, or the
+            tokens more than a vocabulary.
     """
     if len(content) + len(ends) >= MOST_CELLS:
         raise TokenizerError(
@@ -147,8 +149,16 @@ def _with_room(training: Training, best: int) -> Training:
     tokens = divmod(int(training.pairs[best, 0]), 1 << 32)
     needed = int(fields[training_state.BYTES_USED])
     needed += sum(int(np.diff(training.token_ends[token : token + 2])[0]) for token in tokens)
+    if needed > MOST_BYTES:
+        raise TokenizerError(
+            f"after {int(fields[training_state.MERGED]):,} merges the tokens have {needed:,} bytes "
+            f"together, and a vocabulary may have {MOST_BYTES:,}: the next ones are whole "
+            "documents. Learn fewer entries, give a greater min_frequency, or cut the text into "
+            "smaller pre-tokens with another pattern"
+        )
     if needed > len(training.token_bytes):
-        training = training._replace(token_bytes=_grown(training.token_bytes, 2 * needed))
+        room = min(2 * needed, MOST_BYTES)
+        training = training._replace(token_bytes=_grown(training.token_bytes, room))
     return connected(training)
 
 
