@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from hornbook.errors import TokenizerError
 from hornbook.tokenizers import BPETokenizer, ByteTokenizer, spelling_out
+from hornbook.tokenizers.engine.decoding import decode
+from hornbook.tokenizers.engine.machine import address_of
 
 TEXT = "the theory of the thing, " * 30
 
@@ -40,6 +42,26 @@ def test_kernels_join_as_python_does(kernels: None, ids: list[int]) -> None:
     expected = b"".join(tokenizer.token_bytes(token_id) for token_id in ids)
     joined = tokenizer._spelled.joined(np.array(ids, dtype=np.uint32))
     assert joined == tokenizer.decode_bytes(ids) == expected
+
+
+def test_every_result_is_an_object_of_its_own(kernels: None) -> None:
+    spelled = with_gap()._spelled
+    short = [np.array(ids, dtype=np.uint32) for ids in ([97], [98], [0], [], [97, 98])]
+    results = [spelled.joined(ids) for ids in short * 2]
+    assert results == [b"a", b"b", b"\x00", b"", b"ab"] * 2
+
+
+def test_nothing_is_written_behind_the_last_byte(kernels: None) -> None:
+    tokenizer = with_gap()
+    ids = np.array([261, 97, 262, 260, 98], dtype=np.uint32)
+    for count in range(len(ids) + 1):
+        expected = b"".join(map(tokenizer.token_bytes, ids[:count].tolist()))
+        room = np.full(len(expected) + 32, 0xA5, dtype=np.uint8)
+        spelled = tokenizer._spelled
+        out = address_of(room)
+        ends, content = address_of(spelled._ends), address_of(spelled._content)
+        decode(address_of(ids), count, ends, content, out, out + len(expected))
+        assert room.tobytes() == expected + b"\xa5" * 32
 
 
 @pytest.mark.parametrize("dtype", [">u4", "uint16", "int16", "int64", "uint64", "uint32"])

@@ -275,6 +275,11 @@ address_of_bytes: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(
 )
 """Return where the content of ``bytes`` stands; a tenth of the time it takes through an array."""
 
+unwritten_bytes: Any = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
+"""Return ``bytes`` to be written before anybody sees them: ``unwritten_bytes(None, size)``."""
+
 Content: TypeAlias = bytes | memoryview | NDArray[np.uint8]
 """A text as bytes."""
 
