@@ -119,6 +119,7 @@ def test_a_folder_and_a_file_name_the_same_tokenizer(call: Any, place: Path) -> 
     ("words", "said"),
     [
         (["decode", "RUN", "3", "x5", "7"], "Word 2 of the ids is 'x5'"),
+        (["decode", "RUN", "9" * 5000, "7"], "Word 1 of the ids is"),
         (["decode", "RUN", "3", "99999"], "99999"),
         (["encode", "RUN"], "either a TEXT"),
         (["encode", "RUN", "a", "--file", "b"], "either a TEXT"),

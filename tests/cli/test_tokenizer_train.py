@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hornbook.cli import tokenizer_train
 from hornbook.cli.corpus_counting import texts_of_shard
 from hornbook.corpora import CorpusConfig
 from hornbook.errors import CorpusError, VocabularyUnfinished
@@ -123,12 +125,28 @@ def test_long_pre_tokens_are_warned_of(call: Any, tmp_path: Path) -> None:
     assert "1 pre-token is longer than 1,000 bytes" in result.stderr
 
 
+def test_of_pre_tokens_that_are_documents_a_part_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(tokenizer_train, "_SAMPLE", 1000)
+    content = text.encode()
+    counts = PreTokenCounts.from_mapping({content: 3}, "none", ("<|endoftext|>",))
+    tokenizer = BPETokenizer([(116, 104), (256, 101)], "none")
+    tokens = tokenizer.encode_bytes(content[:1000])
+    assert tokenizer_train.bytes_per_token(tokenizer, counts) == 1000 / len(tokens)
+
+
 @pytest.mark.parametrize("command", ["train", "count"])
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["TEXT", "--out", "TEXT"], "exists already"),
         (["TEXT", "--out", "absent/x"], "no such folder"),
+        pytest.param(
+            ["TEXT", "--out", "/proc/x"],
+            "/proc: nothing can be written there",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="looks at Linux's /proc"),
+        ),
         (["--out", "x"], "Name the text"),
         (["absent.txt", "--out", "x"], "absent.txt: no such file"),
         (["EMPTY", "--out", "x"], "there is no text to read"),
@@ -162,7 +180,10 @@ def test_mistakes_are_told(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["TEXT", "--vocab-size", "256"], "256 bytes and 1 special tokens need 257"),
+        (
+            ["TEXT", "--vocab-size", "256"],
+            "256 bytes and the special tokens, <|endoftext|>, need 257",
+        ),
         (["--counts"], "--counts needs files"),
         (["--counts", "TEXT"], "cannot be read as a file of counts"),
         (["--counts", "gpt2.parquet", "gpt2.parquet"], "gpt2.parquet is named twice"),

@@ -235,6 +235,22 @@ def test_an_interrupt_of_the_twin_offers_it_too(monkeypatch: pytest.MonkeyPatch)
     assert len(caught.value.tokenizer.merges) == 100
 
 
+def test_an_interrupt_after_the_last_merge_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = BPETokenizer.train(documents(), 300)
+    interrupts = iter([KeyboardInterrupt()])
+    made = BPETokenizer.__init__
+
+    def make(self: BPETokenizer, *arguments: Any) -> None:
+        for interrupt in interrupts:
+            raise interrupt
+        made(self, *arguments)
+
+    monkeypatch.setattr(BPETokenizer, "__init__", make)
+    with pytest.raises(VocabularyUnfinished) as caught:
+        BPETokenizer.train(documents(), 300)
+    assert caught.value.tokenizer == whole
+
+
 def test_both_phases_are_told_with_their_totals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -118,3 +118,30 @@ def test_half_a_pair_is_named_wherever_it_stands(
         families[kind].encode_array(broken, threads=threads)
     with pytest.raises(TokenizerError, match=r"text 1: .* not int"):
         families[kind].encode_batch_arrays(["the", 3], threads=threads)  # type: ignore[list-item]
+
+
+class Words(str):
+    """A text that counts its length in words."""
+
+    def __len__(self) -> int:
+        return len(self.split())
+
+
+class Pages(bytes):
+    """Bytes that say they are more than they are."""
+
+    def __len__(self) -> int:
+        return 100_000
+
+
+def test_what_inherits_from_a_text_may_say_any_length(tokenizer: BPETokenizer) -> None:
+    for text in ("the 鷄肋 ", "the 鷄肋 " * 200_000, "the" + "鷄" * SHORT_TEXT):
+        expected = tokenizer.encode_array(text.encode()).tolist()
+        words = Words(text)
+        assert tokenizer.encode(words) == expected
+        for threads in (1, 2):
+            assert tokenizer.encode_array(words, threads=threads).tolist() == expected
+            (ids,) = tokenizer.encode_batch_arrays([words], threads=threads)
+            assert ids.tolist() == expected
+    for ids in tokenizer.encode_batch_arrays([Pages(b"the cat")]):
+        assert ids.tolist() == tokenizer.encode("the cat")

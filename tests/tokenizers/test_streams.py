@@ -99,10 +99,10 @@ def test_every_family_encodes_pieces_as_the_whole(
 
 def test_a_piece_that_is_no_text() -> None:
     for tokenizer in FAMILIES:
-        with pytest.raises(TokenizerError, match="a text is expected, not int"):
+        with pytest.raises(TokenizerError, match="piece 1: a text is expected, not int"):
             list(tokenizer.encode_stream(["fine", 3]))  # type: ignore[list-item]
-        with pytest.raises(TokenizerError, match="character 1 is a lone surrogate"):
-            list(tokenizer.encode_stream(["a\ud800"]))
+        with pytest.raises(TokenizerError, match="piece 2: character 1 is a lone surrogate"):
+            list(tokenizer.encode_stream(["fine", b"fine", "a\ud800"]))
 
 
 def test_bytes_that_are_no_text() -> None:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
+_DIGITS = 18
+"""More than any id has, and fewer than Python refuses to read."""
+
 TokenizerPath = Annotated[
     Path,
     typer.Argument(
@@ -209,7 +212,7 @@ def _print_pieces(tokenizer: Tokenizer, text: str) -> None:
 def _numbers(words: Sequence[str]) -> list[int]:
     numbers = []
     for place, word in enumerate(words, start=1):
-        if not (word.isascii() and word.isdecimal()):
+        if not (word.isascii() and word.isdecimal() and len(word) <= _DIGITS):
             raise TokenizerError(
                 f"Word {place} of the ids is {word!r}, which is no token id: ids are whole numbers "
                 "such as 17, with white space between them."

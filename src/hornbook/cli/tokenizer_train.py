@@ -8,6 +8,7 @@ alone and writes a file; ``train --counts`` goes on from such files.
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PATTERN = "gpt2"
 _STOPPED = 130
+_SAMPLE = 1 << 18
+"""How much text is looked at to tell what a token stands for [bytes]."""
 
 
 class Engine(StrEnum):
@@ -181,12 +184,19 @@ def check_out(out: Path) -> None:
     """Refuse a place that holds something or cannot hold a file, before hours of work.
 
     Raises:
-        HornbookError: there is something already, or no such folder.
+        HornbookError: there is something already, or no such folder, or none to write into.
     """
     if out.exists():
         raise HornbookError(f"{out} exists already; name another file with --out.")
     if not out.parent.is_dir():
         raise HornbookError(f"{out.parent}: no such folder; make it first, or change --out.")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise HornbookError(
+            f"{out.parent}: nothing can be written there ({error.strerror}); change --out."
+        ) from None
 
 
 def merged_counts(
@@ -228,9 +238,16 @@ def bytes_per_token(tokenizer: BPETokenizer, counts: PreTokenCounts) -> float:
 
     draw = np.random.default_rng(0)
     drawn = draw.choice(len(counts), size=10_000, p=counts.counts / counts.total)
-    pre_tokens = [counts.pre_token(number) for number in drawn.tolist()]
-    texts = [pre_token.decode("utf-8", "replace") for pre_token in pre_tokens]
-    return sum(map(len, pre_tokens)) / sum(map(len, tokenizer.encode_batch(texts)))
+    # Under some patterns a pre-token is a whole document.
+    sample: list[bytes] = []
+    left = _SAMPLE
+    for number in drawn.tolist():
+        sample.append(counts.pre_token(number)[:left])
+        left -= len(sample[-1])
+        if not left:
+            break
+    tokens = sum(map(len, tokenizer.encode_batch_arrays(sample)))
+    return (_SAMPLE - left) / tokens
 
 
 def seconds_text(seconds: float) -> str:
@@ -301,8 +318,8 @@ def _check_room(vocab_size: int, special_tokens: tuple[str, ...]) -> None:
     needed = 256 + len(special_tokens)
     if vocab_size < needed:
         raise TokenizerError(
-            f"--vocab-size {vocab_size} is too small: 256 bytes and {len(special_tokens)} special "
-            f"tokens need {needed}"
+            f"--vocab-size {vocab_size} is too small: 256 bytes and the special tokens, "
+            f"{', '.join(special_tokens)}, need {needed}"
         )
 
 

@@ -88,7 +88,8 @@ def encode_file(
     read = _Tally()
     chunks = byte_chunks(location, Reading(read))
     if errors == "strict":
-        chunks = checked_utf8(chunks, location, "errors=bytes keeps such bytes")
+        otherwise = '--errors bytes keeps such bytes, in Python errors="bytes"'
+        chunks = checked_utf8(chunks, location, otherwise)
     text = _Tally()
     told = 0
     try:

@@ -218,7 +218,7 @@ class Tokenizer(ABC):
         """
         if isinstance(texts, str | bytes):
             raise TokenizerError("several texts are expected; one goes to encode_array")
-        given = [bytes(text) if isinstance(text, bytearray) else text for text in texts]
+        given = [bytes(text) if isinstance(text, bytes | bytearray) else text for text in texts]
         try:
             if not all(isinstance(text, str | bytes) for text in given):
                 raise TokenizerError("texts and bytes are expected")
@@ -263,9 +263,11 @@ class Tokenizer(ABC):
         where a cut is safe.
 
         Raises:
-            TokenizerError: a piece is no Unicode text, or ``threads`` is below 1.
+            TokenizerError: a piece is no Unicode text (named by its number), or ``threads`` is
+                below 1.
         """
-        contents = whole_blocks(map(content_of, pieces), self._safe_cut)
+        named = (content_of(piece, f"piece {number}") for number, piece in enumerate(pieces))
+        contents = whole_blocks(named, self._safe_cut)
         threads = thread_count(threads)
         while batch := list(islice(contents, 4 * threads)):
             yield from self._encode_all(batch, sum(map(len, batch)), threads)

@@ -206,7 +206,10 @@ class BPETokenizer(Tokenizer):
             raise VocabularyUnfinished(tokenizer, vocab_size)
 
         merges = learn_merges(counts, merge_count, min_frequency, unfinished, listener)
-        tokenizer = cls(merges, counts.pattern, names)
+        try:
+            tokenizer = cls(merges, counts.pattern, names)
+        except KeyboardInterrupt:  # a large vocabulary takes a second
+            unfinished(merges)
         if len(merges) < merge_count:
             listener.notice(
                 f"the vocabulary has {tokenizer.vocab_size:,} entries instead of {vocab_size:,}: "

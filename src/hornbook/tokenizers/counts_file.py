@@ -224,7 +224,7 @@ def _checksum(stored: StoredCounts) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> TokenizerError:
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
     return TokenizerError(
         f"{path}: cannot be read as a file of counts: {reason}. hornbook tokenizer count --out "
         "FILE writes one"

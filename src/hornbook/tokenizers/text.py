@@ -28,7 +28,7 @@ def utf8(text: str, where: str = "the text") -> bytes:
         hint = "; decode it first" if isinstance(text, bytes) else ""
         raise TokenizerError(f"{where}: a text is expected, not {type(text).__name__}{hint}")
     try:
-        return text.encode("utf-8")
+        return str.encode(text, "utf-8")  # and not as what inherits from it would
     except UnicodeEncodeError as error:
         position = error.start
         raise TokenizerError(

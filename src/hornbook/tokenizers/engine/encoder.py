@@ -100,7 +100,8 @@ class Workspace:
         Raises:
             TokenizerError: the text holds half of a surrogate pair.
         """
-        if text.isascii() or not SHORT_TEXT <= len(text) <= LAZY:
+        # What inherits from ``str`` may say any length, and the kernel writes the real one.
+        if type(text) is not str or text.isascii() or not SHORT_TEXT <= len(text) <= LAZY:
             return utf8(text)
         usual = len(text) <= USUAL_TEXT
         room = self._utf8 if usual else np.empty(WIDEST * len(text) + UTF8_SPARE, dtype=np.uint8)
@@ -144,7 +145,7 @@ class Encoder:
 
     def listed(self, text: str) -> list[int]:
         """Return the ids of a text that was checked, as a list."""
-        if len(text) >= SHORT_TEXT:
+        if type(text) is not str or len(text) >= SHORT_TEXT:
             return self.ids(text).tolist()
         workspace = self._take()
         try:
