@@ -1,4 +1,4 @@
-"""Learning merges from counts: by kernels, or by the readable twin while those are not compiled."""
+"""Learning merges from counts: by kernels, or by the readable twin where those come too late."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ def learn_merges(
 
     Args:
         unfinished: called with the merges so far when Ctrl-C comes; it raises.
+
+    Raises:
+        TokenizerError: the different pre-tokens have more bytes than the kernels can hold.
     """
     worth = WORTH_LOADING if engine.kept() else WORTH_COMPILING
     if len(counts.content) <= worth:

@@ -4,8 +4,8 @@
 
 Text is read once and passes through. What stays is one entry for each different pre-token, so
 memory grows with those and not with the text; ``max_memory`` says how far. Under the published
-patterns kernels count, in several threads; under any other, and while the kernels are not yet
-compiled and the text is small, ``regex`` and a dictionary do.
+patterns kernels count, in several threads; under any other, and where a text is counted sooner
+than the kernels are loaded or compiled, ``regex`` and a dictionary do.
 
 Counts do not hang on how the text was cut into threads and blocks, with one exception: what is
 dropped under ``max_memory`` does.

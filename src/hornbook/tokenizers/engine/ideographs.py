@@ -28,14 +28,14 @@ from hornbook.tokenizers.engine.machine import (
     store_u64,
 )
 from hornbook.tokenizers.engine.merging import merge_any, merge_short
+from hornbook.tokenizers.engine.pairs import ID_BITS
 from hornbook.tokenizers.engine.segments import are_neighbours, joined_anew
 from hornbook.tokenizers.engine.workspace import CHARACTERS, CROSSED, field
 
 WIDE = 3
 """How many bytes a wide character has: one of U+0800 to U+FFFF."""
 
-_ID_BITS = 20
-_ID = np.uint64((1 << _ID_BITS) - 1)
+_ID = np.uint64((1 << ID_BITS) - 1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -94,14 +94,14 @@ def wide_ids(workspace: Int, text: Int, character: Int, out: Int) -> Int:
     known = load_u64(entry)
     if known == np.uint64(0):
         count = merge_short(workspace, text, WIDE, out)
-        known = np.uint64(count) << np.uint64(3 * _ID_BITS)
+        known = np.uint64(count) << np.uint64(3 * ID_BITS)
         for number in range(count):
-            known |= np.uint64(load_u32(out + 4 * number)) << np.uint64(_ID_BITS * number)
+            known |= np.uint64(load_u32(out + 4 * number)) << np.uint64(ID_BITS * number)
         store_u64(entry, known)
         return count
     for number in range(WIDE):
-        store_u32(out + 4 * number, np.uint32(known >> np.uint64(_ID_BITS * number) & _ID))
-    return np.int64(known >> np.uint64(3 * _ID_BITS))
+        store_u32(out + 4 * number, np.uint32(known >> np.uint64(ID_BITS * number) & _ID))
+    return np.int64(known >> np.uint64(3 * ID_BITS))
 
 
 @inlined

@@ -2,9 +2,9 @@
 
 Three ways, all with the result of ``bpe_reference.encode_word``:
 
-1. ``joints`` says which two bytes never stand side by side inside any token. No merge crosses
-   such a place, so a long pre-token is cut there first. In Chinese under GPT-2's vocabulary that
-   leaves single characters.
+1. ``JOINTS`` say which two bytes stand side by side inside some token. No merge crosses a place
+   where none has them, so a long pre-token is cut there first (``phrases.parts_ids``). In Chinese
+   under GPT-2's vocabulary that leaves single characters.
 2. ``merge_short``, up to 64 bytes: what each pair would become stands in one row of numbers, and
    one instruction finds the lowest of 16. Nothing moves; a mask of 64 bits says which bytes still
    begin a token. (Before, a loop found the lowest, and moved the rest up. Text in 46 languages,
