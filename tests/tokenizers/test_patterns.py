@@ -98,6 +98,20 @@ def test_own_expressions_keep_what_they_do_not_match() -> None:
     assert splitter("(?:word)")("a word") == ["a ", "word"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("(?r)[a-z]+", r"searches backwards; leave out the flag r"),
+        ("(?u)(?a)x ", r"no regular expression.*mutually incompatible"),
+        ("(" * 3000 + ")" * 3000, r"no regular expression.*recursion"),
+        (" \udcff+", r"the pattern: character 1 is a lone surrogate"),
+    ],
+)
+def test_patterns_that_cannot_cut_a_text(pattern: str, said: str) -> None:
+    with pytest.raises(TokenizerError, match=said):
+        splitter(pattern)
+
+
 @pytest.mark.parametrize("pattern", ["(a", "[", "*", r"\p{Nonsense}", "(?P<a>x)(?P<a"])
 def test_invalid_expressions(pattern: str) -> None:
     with pytest.raises(TokenizerError, match=r"no regular expression.*gpt2, cl100k") as caught:

@@ -29,6 +29,7 @@ from typing import TypeAlias
 import regex
 
 from hornbook.errors import TokenizerError
+from hornbook.tokenizers.text import check_text
 from hornbook.tokenizers.unicode_classes import in_stated_version
 
 Split: TypeAlias = Callable[[str], list[str]]
@@ -115,7 +116,8 @@ def splitter(pattern: str) -> Split:
     ['a', '1', '-b']
 
     Raises:
-        TokenizerError: the expression is invalid, or a name is not one of the names.
+        TokenizerError: the expression is invalid or searches backwards, or a name is not one of
+            the names.
     """
     if pattern in PUBLISHED:
         return _in_stated_version(regex.compile(PUBLISHED[pattern]))
@@ -135,13 +137,19 @@ def splitter(pattern: str) -> Split:
 
 @lru_cache(maxsize=16)
 def _own_split(pattern: str) -> Split:
+    check_text(pattern, "the pattern")
     try:
         compiled = regex.compile(pattern)
-    except regex.error as error:
+    except (regex.error, ValueError, RecursionError) as error:
         raise TokenizerError(
             f"pattern {pattern!r} is no regular expression of the regex module: {error}; names "
             f"that can be used instead: {', '.join(NAMES)}"
         ) from None
+    if compiled.flags & regex.REVERSE:
+        raise TokenizerError(
+            f"pattern {pattern!r} searches backwards; leave out the flag r, as pre-tokens are cut "
+            "from the beginning of a text to its end"
+        )
 
     def split(text: str) -> list[str]:
         pre_tokens: list[str] = []
