@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hornbook.errors import TokenizerError
 from hornbook.tokenizers import BPETokenizer
 from hornbook.tokenizers.bpe_reference import Pair, encode_long_word, encode_word
+from tests.tokenizers.conftest import Published
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
@@ -100,6 +101,32 @@ def test_chinese_of_which_some_is_merged_across_characters(seed: int, letters: s
         expected = encode_long_word(word, ranks_of(tokenizer))
         for _ in range(2):  # the second time from a cache
             assert tokenizer.encode_array(word).tolist() == expected
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rules_and_borders_that_tokens_are_as_long_as(seed: int) -> None:
+    """A token may reach from one segment's beginning to its end, and still be a neighbour's."""
+    draw = random.Random(seed)
+    lengths = (1, 1, 1, 2, 3, 8, 16, 32, 48, 61, 62, 63, 64, 65, 80, 128)
+
+    def rule() -> str:
+        return "".join(draw.choice("-/*") * draw.choice(lengths) for _ in range(5))
+
+    rules = [rule() for _ in range(30)]
+    tokenizer = BPETokenizer.train(rules, 400, min_frequency=1)
+    tokenizer.prepare()
+    ranks = ranks_of(tokenizer)
+    for text in [*rules, *(rule() for _ in range(60))]:
+        assert tokenizer.encode(text) == encode_long_word(text.encode(), ranks)
+
+
+def test_rules_in_published_vocabularies(vocabulary: Published) -> None:
+    ours, theirs = vocabulary
+    for sign in "*-=#/+":
+        for length in (60, 61, 62, 63, 64, 65, 66, 128):
+            for before, after in (("++/", "'"), ("/", "/"), ("//", "+"), ("", "//"), ("+-", "-+")):
+                text = before + sign * length + after
+                assert ours.encode(text) == theirs.encode_ordinary(text)
 
 
 def test_a_change_at_the_end_that_reaches_the_beginning() -> None:

@@ -76,6 +76,7 @@ def merge_segments(workspace: Int, text: Int, size: Int, out: Int) -> Int:
     count, border = np.int64(0), np.int64(0)
     usual = np.int64(SHORT)
     while border < size:
+        begin = border
         length = min(usual, size - border)
         segment = out + 4 * count
         added = merge_any(workspace, text + border, length, segment)
@@ -93,7 +94,8 @@ def merge_segments(workspace: Int, text: Int, size: Int, out: Int) -> Int:
             while certain > 0 and stop > border - NEAR:
                 certain -= 1
                 stop -= length_of(workspace, out, count + certain)
-            if certain > 0:
+            # Ids joined anew may reach from before this segment to its end: then all of it stays.
+            if certain > 0 and stop > begin:
                 added, border = certain, stop
         count += added
     return count
