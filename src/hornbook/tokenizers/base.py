@@ -33,7 +33,7 @@ from hornbook.tokenizers.special_tokens import (
 )
 from hornbook.tokenizers.spelling_out import SpelledTokens, text_as_it_comes, worth_kernels
 from hornbook.tokenizers.streams import thread_count, whole_blocks
-from hornbook.tokenizers.text import check_text, content_of
+from hornbook.tokenizers.text import check_text, content_of, plain
 from hornbook.tokenizers.tokenizer_file import (
     FILE_NAME,
     SCHEMA_VERSION,
@@ -218,10 +218,8 @@ class Tokenizer(ABC):
         """
         if isinstance(texts, str | bytes):
             raise TokenizerError("several texts are expected; one goes to encode_array")
-        given = [bytes(text) if isinstance(text, bytes | bytearray) else text for text in texts]
+        given = [plain(text, f"text {number}") for number, text in enumerate(texts)]
         try:
-            if not all(isinstance(text, str | bytes) for text in given):
-                raise TokenizerError("texts and bytes are expected")
             size = sum(map(len, given))
             return list(self._encode_all(given, size, thread_count(threads)))
         except TokenizerError:
@@ -239,8 +237,7 @@ class Tokenizer(ABC):
         Raises:
             TokenizerError: ``text`` is no Unicode text, or ``threads`` is below 1.
         """
-        whole = text if isinstance(text, str) else content_of(text)
-        return self._encode_any(whole, thread_count(threads))
+        return self._encode_any(plain(text), thread_count(threads))
 
     def encode_bytes(self, content: bytes) -> list[int]:
         """Return the token ids of any bytes; ``decode_bytes`` gives exactly these bytes back.
@@ -290,6 +287,8 @@ class Tokenizer(ABC):
         self, text: str, where: str, names: frozenset[str], add_start: bool, add_end: bool
     ) -> list[int]:
         check_text(text, where)
+        if type(text) is not str:
+            text = str.__str__(text)
         if not (names or add_start or add_end):
             return self._encode_plain(text)
         ids = [self.start_id] if add_start else []

@@ -9,6 +9,7 @@ from typing import TypeVar
 from hornbook.errors import TokenizerError
 
 Text = TypeVar("Text", str, bytes, str | bytes)
+"""A text, its bytes, or either."""
 
 BLOCK = 1 << 20
 """How much text is encoded at a time [bytes]."""

@@ -38,6 +38,22 @@ def utf8(text: str, where: str = "the text") -> bytes:
         ) from None
 
 
+def plain(text: str | bytes, where: str = "the text") -> str | bytes:
+    """Return a text as Python's own ``str``, or bytes as its own ``bytes``.
+
+    Kernels go by the length; what inherits from these types may say any.
+
+    >>> plain(bytearray(b"to be"))
+    b'to be'
+
+    Raises:
+        TokenizerError: it is neither a text nor bytes; the message names ``where``.
+    """
+    if type(text) is str or type(text) is bytes:
+        return text
+    return str.__str__(text) if isinstance(text, str) else content_of(text, where)
+
+
 def content_of(text: str | bytes, where: str = "the text") -> bytes:
     """Return a text, or bytes that are a text or not, as bytes.
 

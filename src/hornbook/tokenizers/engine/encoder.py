@@ -95,13 +95,12 @@ class Workspace:
         return room
 
     def utf8(self, text: str) -> bytes | NDArray[np.uint8]:
-        """Return a text as UTF-8, which stands until the next one is asked for.
+        """Return a text (see ``text.plain``) as UTF-8, which stands until the next is asked for.
 
         Raises:
             TokenizerError: the text holds half of a surrogate pair.
         """
-        # What inherits from ``str`` may say any length, and the kernel writes the real one.
-        if type(text) is not str or text.isascii() or not SHORT_TEXT <= len(text) <= LAZY:
+        if text.isascii() or not SHORT_TEXT <= len(text) <= LAZY:
             return utf8(text)
         usual = len(text) <= USUAL_TEXT
         room = self._utf8 if usual else np.empty(WIDEST * len(text) + UTF8_SPARE, dtype=np.uint8)
@@ -145,7 +144,7 @@ class Encoder:
 
     def listed(self, text: str) -> list[int]:
         """Return the ids of a text that was checked, as a list."""
-        if type(text) is not str or len(text) >= SHORT_TEXT:
+        if len(text) >= SHORT_TEXT:
             return self.ids(text).tolist()
         workspace = self._take()
         try:

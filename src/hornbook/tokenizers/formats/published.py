@@ -135,7 +135,7 @@ def load_published(name: str, *, listener: Listener = SILENT) -> BPETokenizer:
         return kept
     path = vocabulary.cached_file
     if not path.exists():
-        from hornbook.download import download  # brings 4 MB of HTTP and TLS
+        from hornbook.download import download  # brings HTTP and TLS, which few have use for
 
         download(
             vocabulary.address,
